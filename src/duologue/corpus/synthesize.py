@@ -1,0 +1,125 @@
+"""Make the synthetic corpus shard by shard: resumable, deterministic, safe against `kill -9`.
+
+A shard is `NNNNN.flac` (all its utterances end to end, 24 kHz mono) and `NNNNN.jsonl` (one dialogue a line), written
+last and atomically: a shard without its .jsonl does not exist yet. Several workers share one folder through lock files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from . import texts
+from .teacher import Phonemizer, Teacher, assemble_model, known_words
+
+RATE_HZ = 24_000
+DIALOGUES_PER_SHARD, SINGLES_PER_SHARD, PHRASES_PER_SHARD, TEMPLATES_PER_SHARD = 24, 12, 10, 10
+MAIN_PAIRS = [
+    ("af_heart", "am_michael"), ("am_michael", "af_heart"), ("af_heart", "am_michael"), ("am_michael", "af_heart"),
+    ("bf_emma", "bm_george"), ("bm_george", "af_heart"), ("bf_emma", "am_michael"), ("am_michael", "bf_emma"),
+]  # fmt: skip
+OTHER_VOICES = """af_alloy af_aoede af_bella af_jessica af_kore af_nicole af_nova af_river af_sarah af_sky am_adam am_echo
+am_eric am_fenrir am_liam am_onyx am_puck am_santa bf_alice bf_isabella bf_lily bm_daniel bm_fable bm_lewis""".split()
+MAX_SECONDS = 12.0
+
+
+def plan_shard(index: int, dialogues: list, phrases: list[str]) -> list[dict]:
+    """List shard `index`'s items: voices, texts and split, from the index alone."""
+    rng = random.Random(f"shard {index}")
+    multi = [d for d in dialogues if len(d) >= 2]
+    single = [d for d in dialogues if len(d) == 1]
+    items = []
+    for j in range(DIALOGUES_PER_SHARD):
+        position = index * DIALOGUES_PER_SHARD + j
+        swapped = (position // len(multi)) % 2 == 1  # the second pass has the parties' voices exchanged
+        pair = rng.choice(MAIN_PAIRS)
+        dialogue = multi[position % len(multi)][:6]
+        items.append(_item("chat", pair[::-1] if swapped else pair, dialogue, rng))
+    for j in range(SINGLES_PER_SHARD):
+        dialogue = single[(index * SINGLES_PER_SHARD + j) % len(single)]
+        items.append(_item("line", rng.choice(MAIN_PAIRS), dialogue, rng))
+    for j in range(PHRASES_PER_SHARD):
+        phrase = phrases[(index * PHRASES_PER_SHARD + j) % len(phrases)]
+        voices = rng.choice(MAIN_PAIRS) if j % 5 else (rng.choice(OTHER_VOICES),) * 2
+        items.append(_item("phrase", voices, [(0, phrase)], rng))
+    for _ in range(TEMPLATES_PER_SHARD):
+        items.append(_item("template", rng.choice(MAIN_PAIRS), [(0, texts.template_line(rng))], rng))
+    return items
+
+
+def _item(kind: str, voices: tuple[str, ...], dialogue: texts.Dialogue, rng: random.Random) -> dict:
+    identity = " / ".join(text for _, text in dialogue)
+    turns = [
+        {"voice": voices[party], "text": text, "speed": round(rng.uniform(0.92, 1.12), 3)} for party, text in dialogue
+    ]
+    return {"kind": kind, "split": texts.split_of(identity), "turns": turns}
+
+
+def speak_shard(items: list[dict], teacher: Teacher, phonemizer: Phonemizer) -> tuple[np.ndarray, list[dict]]:
+    """Voice every item; an item loses its tail from the first turn that can't be spoken (unknown word, too long)."""
+    wavs: list[np.ndarray] = []
+    kept = []
+    start = 0
+    for number, item in enumerate(items):
+        turns = []
+        for turn in item["turns"]:
+            phonemes = phonemizer(turn["text"], "gb" if turn["voice"][0] == "b" else "us")
+            spoken = teacher.speak(phonemes, turn["voice"], turn["speed"]) if phonemes else None
+            if spoken is None or len(spoken.wav) > MAX_SECONDS * RATE_HZ:
+                break
+            wavs.append(spoken.wav)
+            turns.append({**turn, "phonemes": spoken.phonemes, "durations": spoken.durations,
+                          "start": start, "samples": len(spoken.wav)})  # fmt: skip
+            start += len(spoken.wav)
+        if turns:
+            kept.append({"id": number, "kind": item["kind"], "split": item["split"], "turns": turns})
+    return np.concatenate(wavs), kept
+
+
+def write_shard(folder: Path, index: int, wav: np.ndarray, items: list[dict]) -> None:
+    """Write audio first, index last, each through a temporary file."""
+    audio, listing = folder / f"{index:05d}.flac", folder / f"{index:05d}.jsonl"
+    temporary = folder / f".{index:05d}.{os.getpid()}.flac"
+    soundfile.write(temporary, wav, RATE_HZ, subtype="PCM_16")
+    temporary.replace(audio)
+    temporary = folder / f".{index:05d}.{os.getpid()}.jsonl"
+    temporary.write_text("".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items), encoding="utf-8")
+    temporary.replace(listing)
+
+
+def run(out: Path, voices: Path, shards: int) -> None:
+    """Speak shards 0..shards-1 that nobody has spoken or is speaking."""
+    out.mkdir(parents=True, exist_ok=True)
+    words = known_words()
+    dialogues, phrases = texts.chat_dialogues(words), texts.wordnet_phrases(words)
+    random.Random("order").shuffle(dialogues)
+    teacher, phonemizer = Teacher(assemble_model(out.parent), voices), Phonemizer()
+    for index in range(shards):
+        if (out / f"{index:05d}.jsonl").exists():
+            continue
+        with (out / f".{index:05d}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the kernel when a worker dies
+            except BlockingIOError:
+                continue
+            if (out / f"{index:05d}.jsonl").exists():
+                continue
+            wav, items = speak_shard(plan_shard(index, dialogues, phrases), teacher, phonemizer)
+            write_shard(out, index, wav, items)
+            print(f"shard {index}: {len(items)} items, {len(wav) / RATE_HZ:.0f} s of speech", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--voices", type=Path, required=True, help="folder of Kokoro voice packs (*.bin)")
+    parser.add_argument("--shards", type=int, default=400)
+    arguments = parser.parse_args()
+    run(arguments.out, arguments.voices, arguments.shards)

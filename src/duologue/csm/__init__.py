@@ -1,0 +1,1 @@
+"""The Conversational Speech Model: config, frame grid, backbone, depth decoder."""

@@ -1,0 +1,112 @@
+"""Sizes and ways of a Conversational Speech Model. Every size comes from a file; the defaults here are ways, not sizes.
+
+Sesame's files set every departure to its default. The embedded voice uses some of them; each has its measurement in
+docs/log.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """Llama-3 frequency scaling: wavelengths beyond original_positions / low_factor are divided by `factor`."""
+
+    factor: float = 32.0
+    low_factor: float = 1.0
+    high_factor: float = 4.0
+    original_positions: int = 8192
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """One Llama-style stack. Weights are kept in the interleaved rotary layout (pairs 2i, 2i+1)."""
+
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    hidden: int  # inner width of the SwiGLU feed-forward
+    max_positions: int = 2048
+    norm_eps: float = 1e-5
+    rope_base: float = 500_000.0
+    rope_scaling: RopeScaling | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "width", "heads", "kv_heads", "head_width", "hidden", "max_positions"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} should be at least 1, not {getattr(self, name)}.", field=name)
+        if self.heads % self.kv_heads or self.head_width % 2:
+            raise InputError("heads should be a multiple of kv_heads, and head_width even.", field="heads")
+
+
+@dataclass(frozen=True)
+class AlignedText:
+    """Departure: each audio position also sees the text units around the one being spoken.
+
+    The backbone predicts, beside codebook 0, how many units the pointer moves for the next frame (0..max_advance).
+    A frame's text columns are then `before` + 1 + `after` units around the pointer and one timing symbol.
+    """
+
+    before: int = 1
+    after: int = 3
+    max_advance: int = 4
+    max_dwell: int = 8
+
+    @property
+    def window(self) -> int:
+        return self.before + 1 + self.after
+
+    @property
+    def timings(self) -> int:
+        """Number of timing symbols: a move of 1..max_advance, or the n-th frame (1..max_dwell) on the same unit."""
+        return self.max_advance + self.max_dwell + 1
+
+
+@dataclass(frozen=True)
+class CsmConfig:
+    """A whole CSM. K codebooks; `codebook_size` entries each, of which the codec uses `codec_entries`."""
+
+    backbone: StackConfig
+    depth: StackConfig
+    num_codebooks: int
+    codebook_size: int
+    text_vocab: int
+    codec_entries: int
+    eos: Literal["zeros", "code"] = "zeros"  # an all-zero frame, or codebook 0 = eos_code
+    eos_code: int = 0
+    positions: Literal["sequential", "parallel"] = "sequential"  # parallel: audio restarts beside its text
+    aligned: AlignedText | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_codebooks <= 64:
+            raise InputError(f"num_codebooks is {self.num_codebooks}; 1 to 64 are supported.", field="num_codebooks")
+        if self.codec_entries > self.codebook_size:
+            raise InputError("codec_entries can't exceed codebook_size.", field="codec_entries")
+        if self.eos == "code" and not self.codec_entries <= self.eos_code < self.codebook_size:
+            raise InputError("eos_code should lie beyond the codec's entries.", field="eos_code")
+
+    @property
+    def text_columns(self) -> int:
+        """Text columns of the frame grid: 1, or 1 + window + timing with aligned text."""
+        return 1 if self.aligned is None else 2 + self.aligned.window
+
+    @property
+    def columns(self) -> int:
+        """All columns of the frame grid: K audio columns, then the text columns."""
+        return self.num_codebooks + self.text_columns
+
+
+CSM_1B = CsmConfig(
+    backbone=StackConfig(16, 2048, 32, 8, 64, 8192, 2048, rope_scaling=RopeScaling()),
+    depth=StackConfig(4, 1024, 8, 2, 128, 8192, 33, rope_scaling=RopeScaling()),
+    num_codebooks=32,
+    codebook_size=2051,
+    text_vocab=128_256,
+    codec_entries=2048,
+)
