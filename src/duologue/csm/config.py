@@ -10,39 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import InputError
+from ..nn.llama_config import RopeScaling, StackConfig
 
-
-@dataclass(frozen=True)
-class RopeScaling:
-    """Llama-3 frequency scaling: wavelengths beyond original_positions / low_factor are divided by `factor`."""
-
-    factor: float = 32.0
-    low_factor: float = 1.0
-    high_factor: float = 4.0
-    original_positions: int = 8192
-
-
-@dataclass(frozen=True)
-class StackConfig:
-    """One Llama-style stack. Weights are kept in the interleaved rotary layout (pairs 2i, 2i+1)."""
-
-    layers: int
-    width: int
-    heads: int
-    kv_heads: int
-    head_width: int
-    hidden: int  # inner width of the SwiGLU feed-forward
-    max_positions: int = 2048
-    norm_eps: float = 1e-5
-    rope_base: float = 500_000.0
-    rope_scaling: RopeScaling | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("layers", "width", "heads", "kv_heads", "head_width", "hidden", "max_positions"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} should be at least 1, not {getattr(self, name)}.", field=name)
-        if self.heads % self.kv_heads or self.head_width % 2:
-            raise InputError("heads should be a multiple of kv_heads, and head_width even.", field="heads")
+__all__ = ["CSM_1B", "AlignedText", "CsmConfig", "RopeScaling", "StackConfig"]
 
 
 @dataclass(frozen=True)

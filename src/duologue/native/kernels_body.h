@@ -1,0 +1,255 @@
+// Every kernel, written once over 16 lanes. Included by one translation unit per instruction set, after it has defined:
+//   Lanes (16 float32), Counts (16 int32) and their operations, dot_int8 / dot_int4, kMaxColumns, kInt8Offset, kName.
+// Everything has internal linkage: a copy compiled for a newer CPU must never be picked by the linker for an older one.
+
+static inline Lanes exp_lanes(Lanes x) {  // 2^(x log2 e), relative error about 2e-7
+    x = lanes_max(lanes_min(x, lanes_set(88.0f)), lanes_set(-87.0f));
+    const Lanes t = lanes_mul(x, lanes_set(1.44269504f));
+    const Lanes whole = lanes_round(t);
+    Lanes f = lanes_fma(x, lanes_set(1.44269504f), lanes_sub(lanes_set(0.0f), whole));
+    f = lanes_fma(x, lanes_set(1.92596299e-8f), f);  // the rest of log2 e
+    Lanes p = lanes_set(1.5252734e-5f);
+    p = lanes_fma(p, f, lanes_set(1.5403530e-4f));
+    p = lanes_fma(p, f, lanes_set(1.3333558e-3f));
+    p = lanes_fma(p, f, lanes_set(9.6181291e-3f));
+    p = lanes_fma(p, f, lanes_set(5.5504109e-2f));
+    p = lanes_fma(p, f, lanes_set(2.4022651e-1f));
+    p = lanes_fma(p, f, lanes_set(6.9314718e-1f));
+    p = lanes_fma(p, f, lanes_set(1.0f));
+    return lanes_mul(p, lanes_pow2(whole));
+}
+
+// ---- matrix products: float weights ---------------------------------------------------------------------------------
+
+template <Kind KIND>
+static inline Lanes weights_at(const uint8_t* tile, int k) {
+    return KIND == kFloat32 ? lanes_load(reinterpret_cast<const float*>(tile) + k * 16)
+                            : lanes_load_bfloat16(reinterpret_cast<const uint16_t*>(tile) + k * 16);
+}
+
+static inline void put(float* y, Lanes sum, bool add) {
+    lanes_store(y, add ? lanes_add(lanes_load(y), sum) : sum);
+}
+
+template <Kind KIND, int TILES, int COLUMNS>
+static void float_block(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int tile, bool add) {
+    const int64_t tile_bytes = w.tile_bytes();
+    const uint8_t* p = w.data + tile * tile_bytes;
+    Lanes sum[TILES][COLUMNS];
+    for (int t = 0; t < TILES; t++)
+        for (int c = 0; c < COLUMNS; c++) sum[t][c] = lanes_set(0.0f);
+    for (int k = 0; k < w.cols; k++) {
+        Lanes v[COLUMNS];
+        for (int c = 0; c < COLUMNS; c++) v[c] = lanes_set(x[c * x_stride + k]);
+        for (int t = 0; t < TILES; t++) {
+            const Lanes wt = weights_at<KIND>(p + t * tile_bytes, k);
+            for (int c = 0; c < COLUMNS; c++) sum[t][c] = lanes_fma(wt, v[c], sum[t][c]);
+        }
+    }
+    for (int t = 0; t < TILES; t++)
+        for (int c = 0; c < COLUMNS; c++) put(y + c * y_stride + (tile + t) * 16, sum[t][c], add);
+}
+
+template <Kind KIND, int COLUMNS>
+static void float_columns(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int tile0,
+                          int tile1, bool add) {
+    constexpr int kTogether = COLUMNS == 1 ? kFloatTiles : (COLUMNS * 2 <= kMaxColumns ? 2 : 1);
+    int t = tile0;
+    for (; t + kTogether <= tile1; t += kTogether) float_block<KIND, kTogether, COLUMNS>(w, x, x_stride, y, y_stride, t, add);
+    for (; t < tile1; t++) float_block<KIND, 1, COLUMNS>(w, x, x_stride, y, y_stride, t, add);
+}
+
+// ---- matrix products: integer weights -------------------------------------------------------------------------------
+
+template <Kind KIND, int SPANS, int COLUMNS>  // SPANS * 32 columns share a scale
+static void int_tile(const Matrix& w, const Operand& x, int column, float* y, int64_t y_stride, int tile, bool add) {
+    constexpr int kSpanBytes = KIND == kInt8 ? 512 : 256;
+    constexpr int kOffset = KIND == kInt8 ? kInt8Offset : 8;
+    const uint8_t* p = w.data + tile * w.tile_bytes();
+    const int groups = w.packed_cols() / (SPANS * 32);
+    constexpr int kGroupsPerBlock = kBlockCols / (SPANS * 32);
+    const int8_t* q = x.q + column * x.stride;
+    const float* xs = x.scales + column * x.group_stride;
+    const int32_t* sums = x.sums + column * x.group_stride;
+    Lanes total[COLUMNS];
+    for (int c = 0; c < COLUMNS; c++) total[c] = lanes_set(0.0f);
+    for (int first = 0; first < groups; first += kGroupsPerBlock) {
+        const int here = groups - first < kGroupsPerBlock ? groups - first : kGroupsPerBlock;
+        const uint16_t* scales = reinterpret_cast<const uint16_t*>(p + here * SPANS * kSpanBytes);
+        for (int g = 0; g < here; g++) {
+            Counts acc[COLUMNS];
+            for (int c = 0; c < COLUMNS; c++) acc[c] = counts_set(-kOffset * sums[c * x.group_stride + first + g]);
+            for (int s = 0; s < SPANS; s++) {
+                const uint8_t* span = p + (g * SPANS + s) * kSpanBytes;
+                const int8_t* qs = q + ((first + g) * SPANS + s) * 32;
+                if (KIND == kInt8) dot_int8<COLUMNS>(acc, span, qs, x.stride);
+                if (KIND == kInt4) dot_int4<COLUMNS>(acc, span, qs, x.stride);
+            }
+            const Lanes ws = lanes_load_half(scales + g * 16);
+            for (int c = 0; c < COLUMNS; c++)
+                total[c] = lanes_fma(counts_to_lanes(acc[c]), lanes_mul(ws, lanes_set(xs[c * x.group_stride + first + g])),
+                                     total[c]);
+        }
+        p += here * (SPANS * kSpanBytes + 32);
+    }
+    const Lanes whole = lanes_set(w.scale);
+    for (int c = 0; c < COLUMNS; c++) put(y + (column + c) * y_stride + tile * 16, lanes_mul(total[c], whole), add);
+}
+
+template <Kind KIND, int COLUMNS>
+static void int_columns(const Matrix& w, const Operand& x, int column, float* y, int64_t y_stride, int tile0, int tile1,
+                        bool add) {
+    for (int t = tile0; t < tile1; t++) {
+        if (w.group == 32) int_tile<KIND, 1, COLUMNS>(w, x, column, y, y_stride, t, add);
+        else if (w.group == 64) int_tile<KIND, 2, COLUMNS>(w, x, column, y, y_stride, t, add);
+        else int_tile<KIND, 4, COLUMNS>(w, x, column, y, y_stride, t, add);
+    }
+}
+
+template <Kind KIND, int COLUMNS>
+static void some_columns(const Matrix& w, const Operand& x, float* y, int64_t y_stride, int column, int tile0, int tile1,
+                         bool add) {
+    if (KIND == kInt8 || KIND == kInt4) int_columns<KIND, COLUMNS>(w, x, column, y, y_stride, tile0, tile1, add);
+    else
+        float_columns<KIND == kBfloat16 ? kBfloat16 : kFloat32, COLUMNS>(
+            w, x.values + column * x.stride, x.stride, y + column * y_stride, y_stride, tile0, tile1, add);
+}
+
+template <Kind KIND>
+static void multiply_kind(const Matrix& w, const Operand& x, float* y, int64_t y_stride, int columns, int tile0, int tile1,
+                          bool add) {
+    int c = 0;
+    if (kMaxColumns >= 8)
+        for (; c + 8 <= columns; c += 8) some_columns<KIND, kMaxColumns >= 8 ? 8 : 1>(w, x, y, y_stride, c, tile0, tile1, add);
+    if (kMaxColumns >= 4)
+        for (; c + 4 <= columns; c += 4) some_columns<KIND, kMaxColumns >= 4 ? 4 : 1>(w, x, y, y_stride, c, tile0, tile1, add);
+    for (; c + 2 <= columns; c += 2) some_columns<KIND, 2>(w, x, y, y_stride, c, tile0, tile1, add);
+    for (; c < columns; c++) some_columns<KIND, 1>(w, x, y, y_stride, c, tile0, tile1, add);
+}
+
+static void multiply(const Matrix& w, const Operand& x, float* y, int64_t y_stride, int columns, int tile0, int tile1,
+                     bool add) {
+    switch (w.kind) {
+        case kFloat32: return multiply_kind<kFloat32>(w, x, y, y_stride, columns, tile0, tile1, add);
+        case kBfloat16: return multiply_kind<kBfloat16>(w, x, y, y_stride, columns, tile0, tile1, add);
+        case kInt8: return multiply_kind<kInt8>(w, x, y, y_stride, columns, tile0, tile1, add);
+        case kInt4: return multiply_kind<kInt4>(w, x, y, y_stride, columns, tile0, tile1, add);
+    }
+}
+
+static void quantize(const Operand& x, int column, int begin, int end, int group) {
+    const float* v = x.values + column * x.stride;
+    int8_t* q = x.q + column * x.stride;
+    for (int k = begin; k < end; k += group) {
+        Lanes peak = lanes_set(0.0f);
+        for (int i = 0; i < group; i += 16) peak = lanes_max(peak, lanes_abs(lanes_load(v + k + i)));
+        const float most = lanes_maximum(peak);
+        const Lanes inverse = lanes_set(most > 1e-30f ? 127.0f / most : 0.0f);
+        Counts sum = counts_set(0);
+        for (int i = 0; i < group; i += 16) {
+            const Counts n = lanes_to_counts(lanes_mul(lanes_load(v + k + i), inverse));
+            sum = counts_add(sum, n);
+            counts_store_int8(q + k + i, n);
+        }
+        x.scales[column * x.group_stride + k / group] = most / 127.0f;
+        x.sums[column * x.group_stride + k / group] = counts_sum(sum);
+    }
+}
+
+// ---- vectors --------------------------------------------------------------------------------------------------------
+
+static void normalize(const float* x, const float* scale, float* out, int width, int padded, float eps) {
+    Lanes squares = lanes_set(0.0f);
+    for (int i = 0; i < padded; i += 16) {
+        const Lanes v = lanes_load(x + i);
+        squares = lanes_fma(v, v, squares);
+    }
+    const Lanes factor = lanes_set(1.0f / __builtin_sqrtf(lanes_sum(squares) / width + eps));
+    for (int i = 0; i < padded; i += 16)
+        lanes_store(out + i, lanes_mul(lanes_mul(lanes_load(x + i), factor), lanes_load(scale + i)));
+}
+
+static void gate(const float* gate_up, float* out, int tile0, int tile1) {
+    for (int t = tile0; t < tile1; t++) {
+        const Lanes g = lanes_load(gate_up + t * 32), u = lanes_load(gate_up + t * 32 + 16);
+        const Lanes one = lanes_set(1.0f);
+        const Lanes sigmoid = lanes_div(one, lanes_add(one, exp_lanes(lanes_sub(lanes_set(0.0f), g))));
+        lanes_store(out + t * 16, lanes_mul(lanes_mul(g, sigmoid), u));
+    }
+}
+
+static void add_row(Kind kind, const void* row, float scale, int padded_width, float* out) {
+    for (int i = 0; i < padded_width; i += 16) {
+        Lanes v;
+        if (kind == kFloat32) v = lanes_load(static_cast<const float*>(row) + i);
+        else if (kind == kBfloat16) v = lanes_load_bfloat16(static_cast<const uint16_t*>(row) + i);
+        else v = lanes_mul(counts_to_lanes(counts_load_int8(static_cast<const int8_t*>(row) + i)), lanes_set(scale));
+        lanes_store(out + i, lanes_add(lanes_load(out + i), v));
+    }
+}
+
+// ---- attention: one page of 64 positions at a time, softmax kept up to date ------------------------------------------
+
+template <bool BF16>
+static inline Lanes cached(const void* p, int64_t i) {
+    return BF16 ? lanes_load_bfloat16(static_cast<const uint16_t*>(p) + i) : lanes_load(static_cast<const float*>(p) + i);
+}
+
+template <bool BF16>
+static void page_scores(const float* query, int padded_head, float scale, const void* keys, int length, float* scores) {
+    Lanes sum[kPagePositions / 16];
+    const int vectors = (length + 15) / 16;
+    for (int j = 0; j < vectors; j++) sum[j] = lanes_set(0.0f);
+    for (int i = 0; i < padded_head; i++) {
+        const Lanes q = lanes_set(query[i]);
+        for (int j = 0; j < vectors; j++) sum[j] = lanes_fma(q, cached<BF16>(keys, i * kPagePositions + j * 16), sum[j]);
+    }
+    for (int j = 0; j < vectors; j++) lanes_store(scores + j * 16, lanes_mul(sum[j], lanes_set(scale)));
+    for (int j = length; j < vectors * 16; j++) scores[j] = -3.0e38f;  // slots not yet spoken, or left by a truncation
+}
+
+template <bool BF16>
+static void attend_one(const float* query, int padded_head, float scale, const PageView* pages, int length, float* out) {
+    alignas(64) float scores[kPagePositions];
+    float most = -3.0e38f, total = 0.0f;
+    for (int i = 0; i < padded_head; i += 16) lanes_store(out + i, lanes_set(0.0f));
+    for (int start = 0; start < length; start += kPagePositions, pages++) {
+        const int here = length - start < kPagePositions ? length - start : kPagePositions;
+        const int vectors = (here + 15) / 16;
+        page_scores<BF16>(query, padded_head, scale, pages->keys, here, scores);
+        Lanes peak = lanes_load(scores);
+        for (int j = 1; j < vectors; j++) peak = lanes_max(peak, lanes_load(scores + j * 16));
+        const float page_most = lanes_maximum(peak), now = page_most > most ? page_most : most;
+        float shrink[16];
+        lanes_store(shrink, exp_lanes(lanes_set(most - now)));
+        const float keep = start == 0 ? 0.0f : shrink[0];
+        Lanes sum = lanes_set(0.0f);
+        for (int j = 0; j < vectors; j++) {
+            const Lanes e = exp_lanes(lanes_sub(lanes_load(scores + j * 16), lanes_set(now)));
+            lanes_store(scores + j * 16, e);
+            if (j + 1 < vectors) sum = lanes_add(sum, e);
+        }
+        float tail = 0.0f;  // the last vector holds unused slots
+        for (int j = (vectors - 1) * 16; j < here; j++) tail += scores[j];
+        total = total * keep + (lanes_sum(sum) + tail);
+        for (int i = 0; i < padded_head; i += 16) {
+            Lanes o = lanes_mul(lanes_load(out + i), lanes_set(keep));
+            for (int j = 0; j < here; j++)
+                o = lanes_fma(lanes_set(scores[j]), cached<BF16>(pages->values, static_cast<int64_t>(j) * padded_head + i), o);
+            lanes_store(out + i, o);
+        }
+        most = now;
+    }
+    const Lanes inverse = lanes_set(1.0f / total);
+    for (int i = 0; i < padded_head; i += 16) lanes_store(out + i, lanes_mul(lanes_load(out + i), inverse));
+}
+
+static void attend(const float* query, int queries, int padded_head, float scale, const PageView* pages, int length,
+                   bool bfloat16, float* out) {
+    for (int r = 0; r < queries; r++, query += padded_head, out += padded_head) {
+        if (bfloat16) attend_one<true>(query, padded_head, scale, pages, length, out);
+        else attend_one<false>(query, padded_head, scale, pages, length, out);
+    }
+}
+
+static const Kernels kTable = {kName, multiply, quantize, normalize, gate, attend, add_row};

@@ -1,0 +1,1 @@
+"""The HTTP server: speech for clients that already exist, conversations, and a page. Install with `duologue[serve]`."""

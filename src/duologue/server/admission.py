@@ -1,0 +1,132 @@
+"""Who may speak now, who waits, who is sent away. Counts rows; knows nothing of speech.
+
+A request that can't start soon gets an answer at once (429 or 503 with Retry-After), never a long silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from .errors import ApiError, overloaded
+from .settings import ServerSettings
+
+
+@dataclass(eq=False)
+class Permit:
+    """The right to run one row. Give it back exactly once."""
+
+    owner: Admission
+    key: str
+    released: bool = False
+
+    def release(self) -> None:
+        if not self.released:
+            self.released = True
+            self.owner._release(self)
+
+
+class Admission:
+    """First come, first served over `max_streams` rows, with a short bounded queue. For one event loop."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._by_key: Counter[str] = Counter()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.active = 0
+        self.draining = False
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def has_room(self) -> bool:
+        return not self.draining and (self.active < self._settings.max_streams or self._queue_has_room)
+
+    @property
+    def _queue_has_room(self) -> bool:
+        return self.waiting < self._settings.max_waiting
+
+    async def enter(self, key: str = "") -> Permit:
+        """Wait for a row. Raises ApiError 429 (this caller has too many) or 503 (the server has)."""
+        self._refuse_if_hopeless(key)
+        self._by_key[key] += 1
+        try:
+            if self.active < self._settings.max_streams and not self._waiting:
+                self._take()
+            else:
+                await self._queue()
+        except BaseException:
+            self._forget(key)
+            raise
+        return Permit(self, key)
+
+    def _refuse_if_hopeless(self, key: str) -> None:
+        retry = self._settings.max_wait_seconds
+        if self.draining:
+            raise overloaded("The server is shutting down.", retry_after=retry, code="server_draining")
+        if self._by_key[key] >= self._settings.max_streams_per_key:
+            message = f"This API key already has {self._by_key[key]} requests speaking or waiting."
+            raise overloaded(message, retry_after=retry, status=429, code="rate_limit_exceeded")
+        if self.active >= self._settings.max_streams and not self._queue_has_room:
+            raise overloaded("All rows speak and the queue is full.", retry_after=retry)
+
+    async def _queue(self) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await asyncio.wait_for(turn, self._settings.max_wait_seconds)
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._pass_on()  # the row came in the same moment as the end of waiting
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+            if isinstance(error, TimeoutError):
+                message = f"No row became free within {self._settings.max_wait_seconds:g} seconds."
+                raise overloaded(message, retry_after=self._settings.max_wait_seconds) from None
+            raise
+
+    def _take(self) -> None:
+        self.active += 1
+        self._idle.clear()
+
+    def _release(self, permit: Permit) -> None:
+        self._forget(permit.key)
+        self._pass_on()
+
+    def _forget(self, key: str) -> None:
+        self._by_key[key] -= 1
+        if not self._by_key[key]:
+            del self._by_key[key]
+
+    def _pass_on(self) -> None:
+        """Hand a row that became free to the first who still waits."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.active -= 1
+        if not self.active:
+            self._idle.set()
+
+    async def drain(self) -> bool:
+        """Send newcomers and the queue away, then wait for running rows. False if some still ran at the end."""
+        self.draining = True
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(_draining())
+        try:
+            await asyncio.wait_for(self._idle.wait(), self._settings.drain_seconds)
+        except TimeoutError:
+            return False
+        return True
+
+
+def _draining() -> ApiError:
+    return overloaded("The server is shutting down.", retry_after=5, code="server_draining")

@@ -1,0 +1,152 @@
+"""The door: request ids, API keys, allowed hosts and origins, body sizes, safe headers. Knows no route's meaning.
+
+A server on 127.0.0.1 is still reachable from any web page the user opens, so without keys the Host header must name
+this machine (against DNS rebinding) and an Origin must be our own or allowed (against cross-site requests).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .errors import ApiError, response_of
+from .settings import ServerSettings
+
+OPEN_PATHS = ("/health", "/ready")
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+KEY_PROTOCOL = "openai-insecure-api-key."  # how browsers hand a key to a WebSocket; compatible with OpenAI's clients
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "media-src 'self' blob:; worker-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+class Guard:
+    """ASGI middleware around everything."""
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = headers.get("x-request-id", "")
+        if not REQUEST_ID.fullmatch(request_id):
+            request_id = f"req_{secrets.token_hex(12)}"
+        scope.setdefault("state", {})["request_id"] = request_id
+        sending = _with_headers(send, request_id, self._cors(headers))
+        try:
+            self._check(scope, headers)
+        except ApiError as error:
+            await _refuse(error, scope, receive, sending)
+            return
+        if scope["type"] == "http":
+            receive = _capped(receive, self._settings.max_request_bytes)
+        await self._app(scope, receive, sending)
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > self._settings.max_request_bytes:
+            message = f"The request is larger than {self._settings.max_request_bytes} bytes."
+            raise ApiError(413, message, code="request_too_large")
+        self._check_host(headers)
+        self._check_origin(headers)
+        scope["state"]["client_key"] = self._check_key(scope, headers)
+
+    def _check_host(self, headers: Headers) -> None:
+        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        if not self._settings.api_keys and not self._settings.is_public and host not in LOCAL_HOSTS:
+            message = f"This server answers to localhost only, not to {host!r}."
+            raise ApiError(403, message, code="host_not_allowed")
+
+    def _check_origin(self, headers: Headers) -> None:
+        origin = headers.get("origin")
+        if origin is None or origin in self._settings.allowed_origins:
+            return
+        if urlsplit(origin).netloc != headers.get("host"):
+            raise ApiError(403, f"Pages of {origin[:100]} may not use this server.", code="origin_not_allowed")
+
+    def _check_key(self, scope: Scope, headers: Headers) -> str:
+        """Who asks, as a name that is safe to keep: a hash of the key, or the address."""
+        if not self._settings.api_keys:
+            return str((scope.get("client") or ("unknown",))[0])
+        path = scope["path"]
+        if path in OPEN_PATHS or path == "/" or path.startswith("/page/") or scope.get("method") == "OPTIONS":
+            return ""
+        given = _given_key(headers)
+        for key in self._settings.api_keys:
+            if hmac.compare_digest(given.encode(), key.encode()):
+                return hashlib.sha256(key.encode()).hexdigest()[:12]
+        message = "The API key is wrong." if given else "An API key is needed: Authorization: Bearer KEY."
+        raise ApiError(401, message, code="invalid_api_key", headers={"www-authenticate": "Bearer"})
+
+    def _cors(self, headers: Headers) -> dict[str, str]:
+        origin = headers.get("origin")
+        if origin is None or origin not in self._settings.allowed_origins:
+            return {}
+        return {
+            "access-control-allow-origin": origin,
+            "access-control-allow-headers": "authorization, content-type, x-request-id",
+            "access-control-allow-methods": "GET, POST, DELETE, OPTIONS",
+            "access-control-expose-headers": "*",
+            "vary": "Origin",
+        }
+
+
+def _given_key(headers: Headers) -> str:
+    kind, _, key = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return key.strip()
+    for protocol in headers.get("sec-websocket-protocol", "").split(","):
+        if protocol.strip().startswith(KEY_PROTOCOL):
+            return protocol.strip().removeprefix(KEY_PROTOCOL)
+    return ""
+
+
+def _with_headers(send: Send, request_id: str, more: dict[str, str]) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = request_id
+            headers["x-content-type-options"] = "nosniff"
+            headers["referrer-policy"] = "no-referrer"
+            headers.setdefault("content-security-policy", CONTENT_SECURITY_POLICY)
+            for name, value in more.items():
+                headers[name] = value
+        await send(message)
+
+    return sending
+
+
+def _capped(receive: Receive, limit: int) -> Receive:
+    """Stop reading a body that grows past the limit, whatever its Content-Length said."""
+    taken = 0
+
+    async def receiving() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > limit:
+            raise HTTPException(413, f"The request is larger than {limit} bytes")
+        return message
+
+    return receiving
+
+
+async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": error.message[:100]})
+        return
+    await response_of(error)(scope, receive, send)

@@ -1,0 +1,196 @@
+"""One stream of speech: a worker thread speaks and encodes, the event loop sends. Knows no HTTP.
+
+The thread takes frames of sound from a source, bends their tempo, encodes them and puts them into a bounded channel.
+When the reader leaves, its next `put` fails, the source is closed, and the row is gone from the next step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..timebase import FRAME_SAMPLES, samples_to_seconds
+from .admission import Admission, Permit
+from .audio_formats import new_encoder
+from .channel import Channel, ReaderGoneError
+from .errors import ApiError
+from .metrics import Metrics, PlayClock
+from .settings import ServerSettings
+from .tempo import Tempo
+
+log = logging.getLogger("duologue.server")
+
+Source = Callable[[], Iterator[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How samples become bytes."""
+
+    response_format: str = "pcm"
+    speed: float = 1.0
+
+
+@dataclass
+class Figures:
+    """What is known about a stream so far. Times in seconds since the request came."""
+
+    first_audio_seconds: float = 0.0
+    samples: int = 0  # as spoken, before a change of tempo
+    seconds: float = 0.0
+
+    @property
+    def frames(self) -> int:
+        return -(-self.samples // FRAME_SAMPLES)
+
+    @property
+    def audio_seconds(self) -> float:
+        return samples_to_seconds(self.samples)
+
+
+class SpeechStream:
+    """Encoded chunks of one piece of speech, read once. Leave it early with `aclose`."""
+
+    def __init__(self, channel: Channel[bytes], figures: Figures) -> None:
+        self._channel = channel
+        self._first: bytes | None = None
+        self.figures = figures
+
+    async def begin(self) -> None:
+        """Wait until the first frame exists. Raises what made it impossible."""
+        try:
+            self._first = await self._channel.get()
+        except StopAsyncIteration:
+            raise ApiError(500, "The model said nothing.", code="speech_failed") from None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes, in order."""
+        try:
+            if self._first:
+                yield self._first
+            async for chunk in self._channel:
+                if chunk:
+                    yield chunk
+        finally:
+            self._channel.leave()
+
+    def leave(self) -> None:
+        """Read no further; the row that speaks stops within two frames."""
+        self._channel.leave()
+
+
+class Streams:
+    """Starts streams as rows become free, and counts them."""
+
+    def __init__(self, settings: ServerSettings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._threads = ThreadPoolExecutor(settings.max_streams, thread_name_prefix="duologue-row")
+        self.admission = Admission(settings)
+        metrics.active.set_function(lambda: self.admission.active)
+        metrics.waiting.set_function(lambda: self.admission.waiting)
+
+    async def start(self, source: Source, delivery: Delivery, key: str = "") -> SpeechStream:
+        """Wait for a row, begin to speak, and return once the first frame exists."""
+        arrived = time.monotonic()
+        try:
+            permit = await self.admission.enter(key)
+        except ApiError as error:
+            self._metrics.refused.labels(error.code or "other").inc()
+            raise
+        channel: Channel[bytes] = Channel(self._settings.buffer_chunks, self._settings.stalled_seconds)
+        work = _Work(source, delivery, channel, self._metrics, arrived)
+        self._run(work, permit)
+        stream = SpeechStream(channel, work.figures)
+        try:
+            await stream.begin()
+        except BaseException:
+            stream.leave()
+            raise
+        return stream
+
+    def _run(self, work: _Work, permit: Permit) -> None:
+        loop = asyncio.get_running_loop()
+
+        def run() -> None:
+            try:
+                work.run()
+            finally:
+                try:
+                    loop.call_soon_threadsafe(permit.release)
+                except RuntimeError:
+                    log.debug("a row ended after its event loop")
+
+        self._threads.submit(run)
+
+    async def close(self) -> None:
+        """Let running speech finish within the drain time; whatever still speaks then loses its reader."""
+        if not await self.admission.drain():
+            log.warning("%d streams still spoke at the end of the drain time", self.admission.active)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Work:
+    """The worker thread's side of a stream."""
+
+    def __init__(
+        self, source: Source, delivery: Delivery, channel: Channel[bytes], metrics: Metrics, arrived: float
+    ) -> None:
+        self._source = source
+        self._channel = channel
+        self._metrics = metrics
+        self._arrived = arrived
+        self._encoder = new_encoder(delivery.response_format)
+        self._tempo = Tempo(delivery.speed)
+        self._clock = PlayClock()
+        self._rate = delivery.speed
+        self.figures = Figures()
+
+    def run(self) -> None:
+        """Speak to the end, or until nobody listens. Never raises: failures travel through the channel."""
+        outcome = "finished"
+        try:
+            self._speak()
+            self._channel.end()
+        except ReaderGoneError as gone:
+            outcome = str(gone)
+        except Exception as error:  # the border of the worker thread
+            outcome = "failed"
+            self._channel.end(error)
+        self._account(outcome)
+
+    def _speak(self) -> None:
+        samples = self._source()
+        # Closing the generator is what makes a row leave the engine in the middle of its speech.
+        with closing(samples):  # type: ignore[type-var]
+            for wav in samples:
+                self._note(wav)
+                self._channel.put(self._encoder.push(self._tempo.push(wav)))
+        self._channel.put(self._encoder.push(self._tempo.finish()) + self._encoder.finish())
+
+    def _note(self, wav: np.ndarray) -> None:
+        now = self._worked_seconds()
+        if not self.figures.samples:
+            self.figures.first_audio_seconds = now
+            self._metrics.first_audio.observe(now)
+        self.figures.samples += len(wav)
+        self.figures.seconds = now
+        self._clock.chunk(now, samples_to_seconds(len(wav)) / self._rate)
+        self._metrics.audio_seconds.inc(samples_to_seconds(len(wav)))
+
+    def _worked_seconds(self) -> float:
+        return time.monotonic() - self._arrived - self._channel.held_seconds
+
+    def _account(self, outcome: str) -> None:
+        self._metrics.streams.labels(outcome).inc()
+        self._metrics.under_runs.inc(self._clock.under_runs)
+        if outcome == "finished" and self.figures.samples:
+            spoken = self.figures.seconds - self.figures.first_audio_seconds
+            self._metrics.real_time_factor.observe(spoken / self.figures.audio_seconds)

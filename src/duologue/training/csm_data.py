@@ -1,0 +1,163 @@
+"""From corpus turns with codes to padded grids a CSM trains on. Knows frames and units, no network and no optimizer.
+
+A turn's text is `<speaker n> unit … unit <end>`; the silence before the speech belongs to <speaker n>, the one after it
+to <end>. Letters: B sequences, S rows, K codebooks, T frames.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..csm.alignment import pointers_from_durations
+from ..csm.config import CsmConfig
+from ..csm.frames import INACTIVE, Segment, lay_out
+from ..csm.loss import Batch, collate
+from ..errors import InputError
+from ..text.units import END, speaker_unit, unit_durations, unit_ids, units_of
+from ..timebase import FRAME_SAMPLES
+from .batches import Stretch
+from .code_shards import SpokenItem, SpokenTurn
+
+TEACHER_UNIT_SAMPLES = 600  # corpus durations count 25 ms
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TurnRows:
+    """One turn as a model reads it: text ids (U,), codes (K,T), the unit of each frame and of the EOS (T+1,)."""
+
+    text: Ints
+    codes: Ints
+    pointers: Ints
+
+    @property
+    def frames(self) -> int:
+        return self.codes.shape[1]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training does to its inputs, never to its targets."""
+
+    frame_noise: float = 0.05  # share of input frames whose codes come from another frame of the batch
+    unaligned_context: float = 0.15  # earlier turns without aligned columns, as heard speech has none
+
+
+@dataclass
+class TrainingBatch:
+    """Padded grids, and the rows a model reads instead of them: the same with noise."""
+
+    batch: Batch
+    inputs: torch.Tensor  # (B,S,columns) int64
+
+    @property
+    def frames(self) -> int:
+        """Frames (EOS included) to learn from."""
+        return int(self.batch.trained.sum())
+
+
+def turn_rows(turn: SpokenTurn, speaker: int, max_advance: int) -> TurnRows:
+    """Read a turn's units and place its frames on them. Raises InputError for unknown symbols or impossible tempo."""
+    units = [speaker_unit(speaker), *units_of(turn.phonemes), END]
+    durations = unit_durations(turn.phonemes, turn.durations)
+    edge = min(turn.durations[0], durations[0])
+    samples = np.array([edge, durations[0] - edge, *durations[1:]], np.int64) * TEACHER_UNIT_SAMPLES
+    pointers = pointers_from_durations(samples, turn.codes.shape[1], FRAME_SAMPLES, max_advance)
+    return TurnRows(np.array(unit_ids(units), np.int64), turn.codes, pointers)
+
+
+def items_of_split(
+    items: Sequence[SpokenItem], split: str, speakers: Mapping[str, int], config: CsmConfig
+) -> list[list[TurnRows]]:
+    """Items of a split as rows, without turns of voices that have no speaker id (an item ends at the first such)."""
+    if config.aligned is None:
+        raise InputError("This training reads aligned text; the config has none.", field="model.aligned")
+    found = []
+    for item in items:
+        turns: list[TurnRows] = []
+        for turn in item.turns if item.split == split else []:
+            if turn.voice not in speakers:
+                break
+            clipped = SpokenTurn(**{**vars(turn), "codes": turn.codes[: config.num_codebooks]})
+            turns.append(turn_rows(clipped, speakers[turn.voice], config.aligned.max_advance))
+        if turns:
+            found.append(turns)
+    return found
+
+
+def make_batch(
+    items: Sequence[Sequence[TurnRows]],
+    stretches: Sequence[Stretch],
+    config: CsmConfig,
+    augmentation: Augmentation,
+    seed: str,
+) -> TrainingBatch:
+    """Lay out stretches as one padded batch; the same seed makes the same batch."""
+    rng = random.Random(seed)
+    grids = []
+    for stretch in stretches:
+        turns = items[stretch.item][stretch.first : stretch.last]
+        grids.append(lay_out(config, [_segment(turn, turn is turns[-1], augmentation, rng) for turn in turns]))
+    batch = collate(grids)
+    inputs = _noisy(batch.rows.numpy(), config.num_codebooks, augmentation.frame_noise, rng.getrandbits(64))
+    return TrainingBatch(batch, torch.from_numpy(inputs))
+
+
+def part_of_batch(whole: TrainingBatch, rank: int, processes: int) -> TrainingBatch:
+    """Every `processes`-th sequence of a batch, cut to its longest: one process's share."""
+    used = whole.batch.rows[rank::processes].ne(INACTIVE).any(-1).any(0).sum()
+    parts = (whole.batch.rows, whole.batch.positions, whole.batch.trained, whole.batch.advance, whole.inputs)
+    rows, positions, trained, advance, inputs = (part[rank::processes, :used].contiguous() for part in parts)
+    return TrainingBatch(Batch(rows, positions, trained, advance), inputs)
+
+
+def shuffled_text(items: Sequence[Sequence[TurnRows]], seed: int) -> list[list[TurnRows]]:
+    """The same codes with other turns' text, units spread evenly over the frames: what is left without the words."""
+    turns = [turn for item in items for turn in item]
+    rng = random.Random(seed)
+    donors = rng.sample(turns, len(turns))
+    found, donor = [], iter(donors)
+    for item in items:
+        found.append([_with_text(turn, next(donor).text) for turn in item])
+    return found
+
+
+def _with_text(turn: TurnRows, text: Ints) -> TurnRows:
+    words = text[1:-1][: 2 * turn.frames]
+    text = np.concatenate([turn.text[:1], words, turn.text[-1:]])
+    pointers = np.minimum(np.arange(turn.frames + 1) * len(text) // (turn.frames + 1), len(text) - 1)
+    pointers[-1] = len(text) - 1
+    return TurnRows(text, turn.codes, pointers)
+
+
+def fingerprint(items: Sequence[Sequence[TurnRows]]) -> str:
+    """SHA-256 over text and codes, for the model card."""
+    digest = hashlib.sha256()
+    for item in items:
+        for turn in item:
+            digest.update(turn.text.tobytes())
+            digest.update(np.ascontiguousarray(turn.codes, np.uint16).tobytes())
+    return digest.hexdigest()
+
+
+def _segment(turn: TurnRows, last: bool, augmentation: Augmentation, rng: random.Random) -> Segment:
+    heard = not last and rng.random() < augmentation.unaligned_context
+    return Segment(turn.text, turn.codes, None if heard else turn.pointers, trained=not heard)
+
+
+def _noisy(rows: Ints, codebooks: int, share: float, seed: int) -> Ints:
+    """Rows with some audio frames' codes taken from other frames of the same batch."""
+    draws = np.random.default_rng(seed)
+    places = np.argwhere(rows[:, :, 0] != INACTIVE)
+    chosen = places[draws.random(len(places)) < share]
+    donors = places[draws.integers(len(places), size=len(chosen))]
+    noisy = rows.copy()
+    noisy[chosen[:, 0], chosen[:, 1], :codebooks] = rows[donors[:, 0], donors[:, 1], :codebooks]
+    return noisy

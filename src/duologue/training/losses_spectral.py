@@ -1,0 +1,83 @@
+"""How far one sound is from another: log spectra at several scales, ear-like and linear. Knows no model.
+
+The linear term counts each harmonic below 5 kHz; the mel terms count timbre and timing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..timebase import RATE_HZ
+
+SCALES = ((2048, 120), (1024, 80), (512, 60), (256, 36), (128, 20), (64, 10))  # window, mel bands
+_LINEAR_WINDOWS = (2048, 1024)
+_LINEAR_HZ = 5_000
+_FLOOR = 3e-4
+_METRIC_FLOOR = 1e-5
+
+
+def mel_bands(window: int, bands: int) -> Tensor:
+    """Triangular filters of equal spacing in mel (O'Shaughnessy), (window // 2 + 1, bands); none is empty."""
+    top = 2595 * math.log10(1 + RATE_HZ / 2 / 700)
+    edges = 700 * (10 ** (torch.linspace(0, top, bands + 2, dtype=torch.float64) / 2595) - 1)
+    hertz = torch.linspace(0, RATE_HZ / 2, window // 2 + 1, dtype=torch.float64)[:, None]
+    rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
+    filters = torch.minimum(rising, falling).clamp(min=0)
+    for band in torch.where(filters.sum(0) == 0)[0]:
+        filters[min(int(band) + 1, len(filters) - 1), band] = 1
+    return filters.float()
+
+
+class SpectralDistance(nn.Module):
+    """Mean absolute difference of log spectra: `forward` returns (mel term, linear term)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for window, bands in SCALES:
+            filters = mel_bands(window, bands)
+            self.register_buffer(f"mel{window}", filters / filters.sum(0), persistent=False)
+            self.register_buffer(f"hann{window}", torch.hann_window(window), persistent=False)
+
+    def forward(self, made: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+        """Compare sounds (B, N)."""
+        mel, linear = made.new_zeros(()), made.new_zeros(())
+        for window, _ in SCALES:
+            ours = self._magnitude(made, window)
+            with torch.no_grad():
+                theirs = self._magnitude(real, window)
+            filters = self.get_buffer(f"mel{window}")
+            mel = mel + _log_difference(ours @ filters, theirs @ filters)
+            if window in _LINEAR_WINDOWS:
+                bins = _LINEAR_HZ * window // RATE_HZ
+                linear = linear + _log_difference(ours[..., :bins], theirs[..., :bins])
+        return mel / len(SCALES), linear / len(_LINEAR_WINDOWS)
+
+    def _magnitude(self, wav: Tensor, window: int) -> Tensor:
+        spectrum = torch.stft(wav, window, window // 4, window, self.get_buffer(f"hann{window}"), return_complex=True)
+        power = spectrum.real**2 + spectrum.imag**2
+        return torch.sqrt(power + 1e-8).transpose(1, 2) / math.sqrt(0.375 * window)  # (B, frames, bins)
+
+
+def _log_difference(made: Tensor, real: Tensor) -> Tensor:
+    return (torch.log(made + _FLOOR) - torch.log(real + _FLOOR)).abs().mean()
+
+
+class MelMetric(nn.Module):
+    """The reported figure: L1 of natural-log mel spectra, 80 bands, window 1024, hop 256."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mel", mel_bands(1024, 80), persistent=False)
+        self.register_buffer("hann", torch.hann_window(1024), persistent=False)
+
+    def forward(self, made: Tensor, real: Tensor) -> Tensor:
+        """Compare sounds (B, N); one number."""
+        return (self._log_mel(made) - self._log_mel(real)).abs().mean()
+
+    def _log_mel(self, wav: Tensor) -> Tensor:
+        spectrum = torch.stft(wav, 1024, 256, 1024, self.get_buffer("hann"), return_complex=True).abs()
+        return torch.log((spectrum.transpose(1, 2) @ self.get_buffer("mel")).clamp(min=_METRIC_FLOOR))
