@@ -25,6 +25,7 @@ SHA256 = {
     "gb_gold.json": "29e62f4b60261c88f7f3c2c7811ca3825978948090b72d2b27d565b729282f71",
     "gb_silver.json": "48131e2d92ccc41655f4543e87e0f938e71463eb5a54be7f0693bb712ebb6bce",
 }
+CLASSES = ("NN", "VB", "VBD", "VBN", "VBP", "JJ", "RB", "DT")  # an ending must be right whatever the stem's class is
 ACCENTS: tuple[Accent, ...] = ("us", "gb")
 
 
@@ -64,8 +65,9 @@ def prune(entries: dict[str, Entry], accent: Accent) -> int:
         if len(word) < 4 or word[-1] not in "sdg" or len(entry.forms) > 1 or entry.default is None:
             continue
         stress = None if word == word.lower() else STRONG if word == word.upper() else LIGHT
+        wanted = restress(entry.default, stress)
         del entries[word]
-        if pronouncer.word(word, "", Context(vowel=False)) != restress(entry.default, stress):
+        if any(pronouncer.word(word, tag, Context(vowel=False)) != wanted for tag in CLASSES):
             entries[word] = entry
     return before - len(entries)
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from huggingface_hub import constants
 import pytest
+from huggingface_hub import constants
 
 from duologue.errors import InputError, WeightsDamaged, WeightsNotFound
 from duologue.weights.hub import HubAccess, fetch_file, fetch_model, is_repository, shard_names
@@ -115,7 +115,9 @@ def test_what_is_missing_is_named(
     assert caught.value.hint
 
 
-def test_an_unreachable_hub_is_an_error_with_a_hint(hub: Standin, access: HubAccess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_an_error_with_a_hint(
+    hub: Standin, access: HubAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     template = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     with pytest.raises(WeightsNotFound, match="can't be reached") as caught:

@@ -28,6 +28,11 @@ class AlignedText:
     max_advance: int = 4
     max_dwell: int = 8
 
+    def __post_init__(self) -> None:
+        for name, least in (("before", 0), ("after", 0), ("max_advance", 1), ("max_dwell", 1)):
+            if not least <= getattr(self, name) <= 64:
+                raise InputError(f"{name} should be {least} to 64, not {getattr(self, name)}.", field=name)
+
     @property
     def window(self) -> int:
         return self.before + 1 + self.after
@@ -56,8 +61,11 @@ class CsmConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.num_codebooks <= 64:
             raise InputError(f"num_codebooks is {self.num_codebooks}; 1 to 64 are supported.", field="num_codebooks")
-        if self.codec_entries > self.codebook_size:
-            raise InputError("codec_entries can't exceed codebook_size.", field="codec_entries")
+        for name in ("codebook_size", "text_vocab"):
+            if not 1 <= getattr(self, name) <= 2**24:
+                raise InputError(f"{name} should be 1 to {2**24}, not {getattr(self, name)}.", field=name)
+        if not 1 <= self.codec_entries <= self.codebook_size:
+            raise InputError(f"codec_entries should be 1 to {self.codebook_size}.", field="codec_entries")
         if self.eos == "code" and not self.codec_entries <= self.eos_code < self.codebook_size:
             raise InputError("eos_code should lie beyond the codec's entries.", field="eos_code")
 

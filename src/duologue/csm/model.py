@@ -9,12 +9,14 @@ Letters: B batch, S rows, K codebooks, V codes per codebook, D backbone width, d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from ..nn.llama import LayerPast, LlamaStack
+from ..nn.llama import LlamaStack
+from ..nn.llama_past import Past
 from .backbone import AlignedEmbedding, embed_active, embed_codes
 from .config import CsmConfig
 
@@ -67,7 +69,7 @@ class Csm(nn.Module):
         return x
 
     def hidden_states(
-        self, grid: torch.Tensor, positions: torch.Tensor, pasts: list[list[LayerPast]] | None = None
+        self, grid: torch.Tensor, positions: torch.Tensor, pasts: Sequence[Past] | None = None
     ) -> torch.Tensor:
         """Read rows (B,S,columns) at positions (B,S) into hidden states (B,S,D).
 

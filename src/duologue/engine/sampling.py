@@ -4,8 +4,8 @@ A draw divides logits by the temperature in float32, keeps the top_k largest (ti
 in float64, orders codes by falling probability (ties: lower codes first) and picks the first code whose cumulative
 probability exceeds u. Temperature 0 picks the largest logit, the lowest code among equals.
 
-u is no stream of random numbers but a hash of (seed, frame, draw), draw being the codebook, or K for the pointer. What a
-row draws thus depends neither on its batch, nor on what was drawn before, nor on how the speech is cut into chunks.
+u is no stream of random numbers but a hash of (seed, frame, draw), draw being the codebook, or K for the pointer. What
+a row draws thus depends neither on its batch, nor on what was drawn before, nor on how the speech is cut into chunks.
 """
 
 from __future__ import annotations
@@ -91,8 +91,9 @@ def forbidden_codes(config: CsmConfig, codebook: int, allow_eos: bool) -> npt.ND
 
 def check_sampling(sampling: Sampling) -> Sampling:
     """Return it, or raise InputError naming the option that can't be."""
-    if not 0.0 <= sampling.temperature < float("inf"):
-        raise InputError(f"temperature should be 0 or more, not {sampling.temperature}.", field="temperature")
+    if sampling.temperature != 0.0 and not 0.01 <= sampling.temperature <= 100.0:
+        message = f"temperature should be 0 (greedy) or 0.01 to 100, not {sampling.temperature}."
+        raise InputError(message, field="temperature")
     if sampling.top_k < 0:
         raise InputError(f"top_k should be 0 (all codes) or more, not {sampling.top_k}.", field="top_k")
     return sampling

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 
 from ..errors import AudioError, InputError
 from .config import MimiConfig
+
+# How the last, partial frame is completed. "waveform": with silence (moshi >= 0.2.5). "layers": each layer pads its
+# own last window (transformers, moshi <= 0.2.4, rustymimi). Only the last frame's codes differ.
+Tail = Literal["waveform", "layers"]
 
 
 def check_wav(wav: Tensor) -> None:
@@ -74,3 +80,11 @@ def check_lengths(lengths: Tensor | None, batch: int, longest: int, unit: str) -
             field="lengths",
         )
     return lengths.long()
+
+
+def check_tail(tail: str, config: MimiConfig) -> None:
+    """Raise InputError unless `tail` names a rule that this codec's front end can follow."""
+    if tail not in get_args(Tail):
+        raise InputError(f"tail is {tail!r}; it should be 'waveform' or 'layers'.", field="tail")
+    if tail == "layers" and config.frontend != "seanet":
+        raise InputError("Only the seanet front end can complete a frame layer by layer.", field="tail")

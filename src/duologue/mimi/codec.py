@@ -12,25 +12,20 @@ Codes and sound may be long: both are worked through in pieces, so memory does n
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
 from ..nn.conv import CausalConv, State, UpsamplingConv
 from ..nn.windowed import WindowedTransformer
 from . import seanet
-from .checks import check_codebooks, check_codes, check_lengths, check_wav, check_whole_frames
+from .checks import Tail, check_codebooks, check_codes, check_lengths, check_tail, check_wav, check_whole_frames
 from .config import RESAMPLING, MimiConfig
 from .quantizer import SplitQuantizer
 
 PIECE_FRAMES = 250  # long clips are worked through 20 s at a time
 NO_CODE = -1  # what `encode` returns in the frames after the end of a shorter row
-
-# How the last, partial frame is completed. "waveform": with silence (moshi >= 0.2.5). "layers": each layer pads its
-# own last window (transformers, moshi <= 0.2.4, rustymimi). Only the last frame's codes differ.
-Tail = Literal["waveform", "layers"]
 
 
 class Mimi(nn.Module):
@@ -66,10 +61,7 @@ class Mimi(nn.Module):
         wanted = check_codebooks(num_codebooks, self.config)
         check_wav(wav)
         lengths = check_lengths(lengths, wav.shape[0], wav.shape[-1], "samples")
-        if tail not in ("waveform", "layers"):
-            raise InputError(f"tail is {tail!r}; it should be 'waveform' or 'layers'.", field="tail")
-        if tail == "layers" and self.config.frontend != "seanet":
-            raise InputError("Only the seanet front end can complete a frame layer by layer.", field="tail")
+        check_tail(tail, self.config)
         state, start, codes = self.init_encode_state(wav.shape[0]), 0, []
         for piece in wav.split(PIECE_FRAMES * self.config.frame_samples, dim=-1):
             inside = (lengths.to(wav.device) - start).clamp(0, piece.shape[-1])

@@ -13,10 +13,15 @@ RESAMPLING = 2  # latent steps (25 Hz) per frame of codes (12.5 Hz)
 HOPS_PER_STEP = 4  # hops of the spectral front end per latent step
 
 
-def _check_positive(config: Any, *names: str) -> None:
+MOST = {"layers": 256, "codebooks": 256, "residual_layers": 16, "dilation_base": 8}  # beyond these, a file is damaged
+MOST_OTHERWISE = 2**20
+
+
+def _check_sizes(config: Any, *names: str) -> None:
     for name in names:
-        if getattr(config, name) < 1:
-            raise InputError(f"{name} should be at least 1, not {getattr(config, name)}.", field=name)
+        value, most = getattr(config, name), MOST.get(name, MOST_OTHERWISE)
+        if not 1 <= value <= most:
+            raise InputError(f"{name} should be 1 to {most}, not {value}.", field=name)
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,10 @@ class SeanetConfig:
     compress: int = 2  # a residual layer's inner width is the stage's divided by this
 
     def __post_init__(self) -> None:
-        _check_positive(self, "filters", "kernel", "residual_kernel", "last_kernel", "dilation_base", "compress")
-        if not self.ratios or min(self.ratios) < 1:
-            raise InputError(f"ratios should be numbers from 1 up, not {list(self.ratios)}.", field="ratios")
+        sizes = ("filters", "kernel", "residual_kernel", "last_kernel", "residual_layers", "dilation_base", "compress")
+        _check_sizes(self, *sizes)
+        if not 1 <= len(self.ratios) <= 8 or not all(1 <= ratio <= 64 for ratio in self.ratios):
+            raise InputError(f"ratios should be 1 to 8 numbers of 1 to 64, not {list(self.ratios)}.", field="ratios")
         if self.filters % self.compress:
             raise InputError("filters should be a multiple of compress.", field="compress")
 
@@ -53,7 +59,7 @@ class TransformerConfig:
     initial_scale: float = 0.01
 
     def __post_init__(self) -> None:
-        _check_positive(self, "layers", "heads", "hidden", "context")
+        _check_sizes(self, "layers", "heads", "hidden", "context")
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class QuantizerConfig:
     semantic: int = 1
 
     def __post_init__(self) -> None:
-        _check_positive(self, "codebooks", "entries", "width", "semantic")
+        _check_sizes(self, "codebooks", "entries", "width", "semantic")
         if self.semantic >= self.codebooks:
             raise InputError("There should be more codebooks than semantic ones.", field="semantic")
 
@@ -84,7 +90,7 @@ class MimiConfig:
     rate_hz: int = 24_000
 
     def __post_init__(self) -> None:
-        _check_positive(self, "width", "rate_hz")
+        _check_sizes(self, "width", "rate_hz")
         if getattr(self, self.frontend) is None:
             raise InputError(f"The sizes of the {self.frontend} front end are missing.", field=self.frontend)
         if self.width % (2 * self.transformer.heads):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..nn.conv import State
 from ..timebase import RATE_HZ
-from .config import SpectralConfig
+from .spectral_config import SpectralConfig
 from .pulses import HISS_HOPS, hiss, pulses
 
 HOPS_PER_LATENT = 4  # 100 Hz hops, 25 Hz latents
@@ -128,7 +128,7 @@ class SpectralDecoder(nn.Module):
     def _register_tables(self, bins: int) -> None:
         config = self.config
         rise = torch.arange(config.hop, dtype=torch.float32) / config.hop
-        noise = hiss(config.hop)
+        noise = hiss(config.hop).to(rise.device)
         delay = torch.arange(bins, dtype=torch.float64) * (-2 * math.pi * config.filter_delay / config.window)
         tail = torch.ones(config.window)  # a filter's response fades out before the end of its window
         half = config.window // 2
@@ -201,8 +201,8 @@ class SpectralDecoder(nn.Module):
     def _gains(self, voicing: Tensor, filters: Tensor) -> Tensor:
         """(B, hops, 3, bins): real and imaginary part of the pulse filter, magnitude of the hiss filter."""
         gain, phase, noise = filters.chunk(3, dim=-1)
-        gain = torch.exp((gain - 1).clamp(max=6.0)) * torch.sigmoid(voicing)[..., None]
-        noise = torch.exp((noise - 3).clamp(max=6.0))
+        gain = torch.exp((gain - 3).clamp(max=6.0)) * torch.sigmoid(voicing)[..., None]
+        noise = torch.exp((noise - 5).clamp(max=6.0))
         return torch.stack([gain * torch.cos(phase), gain * torch.sin(phase), noise], dim=-2)
 
     def _pulse_train(self, pitch_hz: Tensor, state: State) -> tuple[Tensor, State]:

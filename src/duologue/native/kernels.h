@@ -7,11 +7,13 @@ namespace duologue {
 
 constexpr int kPagePositions = 64;
 
-// Keys and values of one page for one layer and one kv head.
-// keys [head_width][64 positions], values [64 positions][head_width]; bfloat16 or float32.
-struct PageView {
-    const void* keys;
-    const void* values;
+// Where one layer's keys and values of one kv head lie in every page of a cache: keys [head_width][64 positions], so that
+// scores need no horizontal sum, values [64 positions][head_width]; bfloat16 or float32.
+struct Past {
+    const uint8_t* const* pages;
+    int64_t keys, values;  // bytes from a page's start
+    int length;            // positions to attend to
+    bool bfloat16;
 };
 
 struct Kernels {
@@ -25,9 +27,8 @@ struct Kernels {
     void (*normalize)(const float* x, const float* scale, float* out, int width, int padded, float eps);
     // out[i] = silu(gate) * up, tiles of gate and up alternating in gate_up.
     void (*gate)(const float* gate_up, float* out, int tile0, int tile1);
-    // Softmax attention of `queries` query heads that share one kv head over `length` positions; all vectors padded to 16.
-    void (*attend)(const float* query, int queries, int padded_head, float scale, const PageView* pages, int length,
-                   bool bfloat16, float* out);
+    // Softmax attention of `queries` query heads that share one kv head; all vectors padded to 16.
+    void (*attend)(const float* query, int queries, int padded_head, float scale, const Past& past, float* out);
     // out += row (kind float32, bfloat16, or int8 with one scale).
     void (*add_row)(Kind kind, const void* row, float scale, int padded_width, float* out);
 };

@@ -209,14 +209,16 @@ static void page_scores(const float* query, int padded_head, float scale, const 
 }
 
 template <bool BF16>
-static void attend_one(const float* query, int padded_head, float scale, const PageView* pages, int length, float* out) {
+static void attend_one(const float* query, int padded_head, float scale, const Past& past, float* out) {
     alignas(64) float scores[kPagePositions];
     float most = -3.0e38f, total = 0.0f;
     for (int i = 0; i < padded_head; i += 16) lanes_store(out + i, lanes_set(0.0f));
-    for (int start = 0; start < length; start += kPagePositions, pages++) {
-        const int here = length - start < kPagePositions ? length - start : kPagePositions;
+    for (int start = 0; start < past.length; start += kPagePositions) {
+        const int here = past.length - start < kPagePositions ? past.length - start : kPagePositions;
+        const uint8_t* page = past.pages[start / kPagePositions];
+        const void* values = page + past.values;
         const int vectors = (here + 15) / 16;
-        page_scores<BF16>(query, padded_head, scale, pages->keys, here, scores);
+        page_scores<BF16>(query, padded_head, scale, page + past.keys, here, scores);
         Lanes peak = lanes_load(scores);
         for (int j = 1; j < vectors; j++) peak = lanes_max(peak, lanes_load(scores + j * 16));
         const float page_most = lanes_maximum(peak), now = page_most > most ? page_most : most;
@@ -235,7 +237,7 @@ static void attend_one(const float* query, int padded_head, float scale, const P
         for (int i = 0; i < padded_head; i += 16) {
             Lanes o = lanes_mul(lanes_load(out + i), lanes_set(keep));
             for (int j = 0; j < here; j++)
-                o = lanes_fma(lanes_set(scores[j]), cached<BF16>(pages->values, static_cast<int64_t>(j) * padded_head + i), o);
+                o = lanes_fma(lanes_set(scores[j]), cached<BF16>(values, static_cast<int64_t>(j) * padded_head + i), o);
             lanes_store(out + i, o);
         }
         most = now;
@@ -244,11 +246,10 @@ static void attend_one(const float* query, int padded_head, float scale, const P
     for (int i = 0; i < padded_head; i += 16) lanes_store(out + i, lanes_mul(lanes_load(out + i), inverse));
 }
 
-static void attend(const float* query, int queries, int padded_head, float scale, const PageView* pages, int length,
-                   bool bfloat16, float* out) {
+static void attend(const float* query, int queries, int padded_head, float scale, const Past& past, float* out) {
     for (int r = 0; r < queries; r++, query += padded_head, out += padded_head) {
-        if (bfloat16) attend_one<true>(query, padded_head, scale, pages, length, out);
-        else attend_one<false>(query, padded_head, scale, pages, length, out);
+        if (past.bfloat16) attend_one<true>(query, padded_head, scale, past, out);
+        else attend_one<false>(query, padded_head, scale, past, out);
     }
 }
 

@@ -6,6 +6,17 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 
+# Beyond these a config is damaged, or its tables alone would fill the memory.
+MOST = {
+    "layers": 1024,
+    "width": 65_536,
+    "heads": 1024,
+    "kv_heads": 1024,
+    "head_width": 4096,
+    "hidden": 2**20,
+    "max_positions": 131_072,
+}
+
 
 @dataclass(frozen=True)
 class RopeScaling:
@@ -33,8 +44,8 @@ class StackConfig:
     rope_scaling: RopeScaling | None = None
 
     def __post_init__(self) -> None:
-        for name in ("layers", "width", "heads", "kv_heads", "head_width", "hidden", "max_positions"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} should be at least 1, not {getattr(self, name)}.", field=name)
+        for name, most in MOST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise InputError(f"{name} should be 1 to {most}, not {getattr(self, name)}.", field=name)
         if self.heads % self.kv_heads or self.head_width % 2:
             raise InputError("heads should be a multiple of kv_heads, and head_width even.", field="heads")

@@ -79,7 +79,8 @@ class Admission:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
-            await asyncio.wait_for(turn, self._settings.max_wait_seconds)
+            async with asyncio.timeout(self._settings.max_wait_seconds):
+                await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
                 self._pass_on()  # the row came in the same moment as the end of waiting
@@ -122,7 +123,8 @@ class Admission:
             if not turn.done():
                 turn.set_exception(_draining())
         try:
-            await asyncio.wait_for(self._idle.wait(), self._settings.drain_seconds)
+            async with asyncio.timeout(self._settings.drain_seconds):
+                await self._idle.wait()
         except TimeoutError:
             return False
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, StringConstraints, field_validator
+from pydantic import BaseModel, Field, StringConstraints, ValidationInfo, field_validator
 
 from .tempo import FASTEST, SLOWEST
 
@@ -27,53 +27,57 @@ class Sampling(BaseModel):
     top_k: int | None = Field(None, ge=0, le=10_000)
 
 
-class SpeechRequest(Sampling):
-    """POST /v1/audio/speech."""
+class SayRequest(Sampling):
+    """POST /v1/conversations/{id}/say, and what it shares with OpenAI's route."""
 
-    model: Name
     input: Text
-    voice: Name | VoiceObject | None = None  # None: the model's first voice
-    instructions: str | None = Field(None, max_length=4_096)
+    voice: Name | VoiceObject | None = None  # None: the model's, or the conversation's, first voice
     response_format: FormatName = "mp3"
     speed: float = Field(1.0, ge=SLOWEST, le=FASTEST)
     stream_format: Literal["audio", "sse"] = "audio"
-    conversation: Name | None = None  # ours: speak as the next turn of this conversation
 
     @field_validator("response_format", "stream_format", "speed", mode="before")
     @classmethod
-    def null_is_default(cls, value: object, info: object) -> object:
+    def null_is_default(cls, value: object, info: ValidationInfo) -> object:
         """Some clients send null for a field they don't set."""
-        if value is not None:
+        if value is not None or info.field_name is None:
             return value
-        return cls.model_fields[info.field_name].default  # type: ignore[attr-defined]
+        return cls.model_fields[info.field_name].default
 
     @property
     def voice_id(self) -> str | None:
-        return self.voice.id if isinstance(self.voice, VoiceObject) else self.voice
+        return id_of(self.voice)
+
+
+class SpeechRequest(SayRequest):
+    """POST /v1/audio/speech."""
+
+    model: Name
+    instructions: str | None = Field(None, max_length=4_096)
+    conversation: Name | None = None  # ours: speak as the next turn of this conversation
 
 
 class BatchRequest(BaseModel):
-    """POST /v1/audio/speech/batch: shared fields are inside each item."""
+    """POST /v1/audio/speech/batch."""
 
     items: list[SpeechRequest] = Field(min_length=1)
 
 
 class ConversationRequest(BaseModel):
-    """POST /v1/conversations."""
+    """POST /v1/conversations: who may speak in it. No voice: the model's first one."""
 
-    voice: Name | VoiceObject | None = None
+    voices: list[Name | VoiceObject] = Field(default=[], max_length=8)
 
-
-class SayRequest(Sampling):
-    """POST /v1/conversations/{id}/say."""
-
-    input: Text
-    response_format: FormatName = "mp3"
-    speed: float = Field(1.0, ge=SLOWEST, le=FASTEST)
-    stream_format: Literal["audio", "sse"] = "audio"
+    @property
+    def voice_ids(self) -> list[str | None]:
+        return [id_of(voice) for voice in self.voices] or [None]
 
 
 class CutRequest(BaseModel):
     """POST /v1/conversations/{id}/cut: the listener heard this much of the last spoken turn."""
 
-    heard_ms: int = Field(ge=0)
+    heard_ms: int = Field(ge=0, le=3_600_000)
+
+
+def id_of(voice: str | VoiceObject | None) -> str | None:
+    return voice.id if isinstance(voice, VoiceObject) else voice

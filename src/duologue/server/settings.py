@@ -19,6 +19,7 @@ class ServerSettings:
     device: str = "auto"
     engine: str = "auto"
     voices_folder: Path | None = None  # created voices live here; None: they are kept in memory only
+    state_folder: Path | None = None  # conversations survive the process here; None: they end with it
     api_keys: tuple[str, ...] = ()  # none: anyone who can reach the port may speak
     allowed_origins: tuple[str, ...] = ()  # web pages of other origins that may use this server
 

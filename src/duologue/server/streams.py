@@ -97,17 +97,24 @@ class Streams:
         metrics.active.set_function(lambda: self.admission.active)
         metrics.waiting.set_function(lambda: self.admission.waiting)
 
-    async def start(self, source: Source, delivery: Delivery, key: str = "") -> SpeechStream:
-        """Wait for a row, begin to speak, and return once the first frame exists."""
+    async def start(
+        self, source: Source, delivery: Delivery, key: str = "", on_end: Callable[[], None] = lambda: None
+    ) -> SpeechStream:
+        """Wait for a row, begin to speak, and return once the first frame exists.
+
+        `on_end` is called on the event loop when the source is done with, however that came about.
+        """
         arrived = time.monotonic()
         try:
             permit = await self.admission.enter(key)
-        except ApiError as error:
-            self._metrics.refused.labels(error.code or "other").inc()
+        except BaseException as error:
+            on_end()
+            if isinstance(error, ApiError):
+                self._metrics.refused.labels(error.code or "other").inc()
             raise
         channel: Channel[bytes] = Channel(self._settings.buffer_chunks, self._settings.stalled_seconds)
         work = _Work(source, delivery, channel, self._metrics, arrived)
-        self._run(work, permit)
+        self._run(work, permit, on_end)
         stream = SpeechStream(channel, work.figures)
         try:
             await stream.begin()
@@ -116,17 +123,19 @@ class Streams:
             raise
         return stream
 
-    def _run(self, work: _Work, permit: Permit) -> None:
+    def _run(self, work: _Work, permit: Permit, on_end: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
 
+        def ended() -> None:
+            permit.release()
+            on_end()
+
         def run() -> None:
+            work.run()
             try:
-                work.run()
-            finally:
-                try:
-                    loop.call_soon_threadsafe(permit.release)
-                except RuntimeError:
-                    log.debug("a row ended after its event loop")
+                loop.call_soon_threadsafe(ended)
+            except RuntimeError:
+                log.debug("a row ended after its event loop")
 
         self._threads.submit(run)
 

@@ -13,32 +13,41 @@ from ..errors import AudioError
 from .errors import ApiError
 
 DECODE_SECONDS = 30.0
-AT_ONCE = asyncio.Semaphore(2)
+AT_ONCE = 2
 
 
-async def read_upload(file: UploadFile, *, max_bytes: int, max_seconds: float, param: str) -> Audio:
-    """An uploaded recording as sound. Raises ApiError 413 if it is too large, AudioError if it can't be used."""
-    data = await file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise ApiError(413, f"{param} is larger than {max_bytes} bytes.", param=param, code="file_too_large")
-    return await decode(data, max_seconds=max_seconds, param=param)
+class Uploads:
+    """Takes in recordings, a few at a time. For one event loop."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._free = asyncio.Semaphore(AT_ONCE)
+
+    async def read(self, file: UploadFile, *, max_seconds: float, param: str) -> Audio:
+        """An uploaded recording as sound. Raises ApiError 413 if it is too large, AudioError if it can't be used."""
+        data = await file.read(self._max_bytes + 1)
+        if len(data) > self._max_bytes:
+            raise ApiError(413, f"{param} is larger than {self._max_bytes} bytes.", param=param, code="file_too_large")
+        async with self._free:
+            return await decode(data, max_seconds=max_seconds, param=param)
 
 
 async def decode(data: bytes, *, max_seconds: float, param: str) -> Audio:
     """Bytes of an audio file as sound. Raises AudioError naming `param`."""
-    async with AT_ONCE:
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "duologue.server.decode_upload", str(max_seconds)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            samples, reason = await asyncio.wait_for(child.communicate(data), DECODE_SECONDS)
-        finally:
-            if child.returncode is None:
-                child.kill()
-                await child.wait()
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "duologue.server.decode_upload", str(max_seconds)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        samples, reason = await asyncio.wait_for(child.communicate(data), DECODE_SECONDS)
+    except TimeoutError:
+        raise AudioError("The file took too long to decode.", hint="Is it audio?", field=param) from None
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
     if child.returncode == AudioError.exit_code:
         raise AudioError(reason.decode(errors="replace").strip(), field=param)
     if child.returncode != 0:

@@ -13,6 +13,7 @@ from .inflection import LIGHT, PRIMARY, SECONDARY, STRONG, add_ed, add_ing, add_
 from .lexicon import Accent, Entry, Lexicon
 
 Ending = Callable[[str, bool], str | None]
+CLITICS = {"s": "", "d": "d", "ll": "əl", "ve": "əv", "re": "əɹ", "m": "m"}
 DOUBLED = re.compile(r"([bcdgklmnprstvxz])\1ing$|cking$")
 DOTTED = re.compile(r"\.*[A-Za-z]{1,2}(?:\.[A-Za-z]{1,2})+\.*")  # U.S.A., e.g., p.m.
 
@@ -53,13 +54,19 @@ class Pronouncer:
             return self._look_up(word[:-2] + "'s", word_class, stress, context)
         if word.endswith("'") and self._knows(word[:-1]):
             return self._look_up(word[:-1], word_class, stress, context)
-        return self._inflected(word, word_class, stress, context) or self._possessive(word, word_class, context)
+        return self._inflected(word, word_class, stress, context) or self._contracted(word, word_class, context)
 
-    def _possessive(self, word: str, word_class: str, context: Context) -> str | None:
-        if not word.endswith("'s") or len(word) < 3:
+    def _contracted(self, word: str, word_class: str, context: Context) -> str | None:
+        """Any word with a clitic: the neighbour's, what'd, somebody'll."""
+        host, apostrophe, clitic = word.rpartition("'")
+        if not host or clitic.lower() not in CLITICS:
             return None
-        owner = self.word(word[:-2], word_class, context)
-        return add_s(owner, self.british) if owner else None
+        phones = self.word(host, word_class, context)
+        return None if phones is None else self.with_clitic(phones, clitic)
+
+    def with_clitic(self, phones: str, clitic: str) -> str:
+        """Append 's, 'd, 'll, 've, 're or 'm."""
+        return add_s(phones, self.british) or "" if clitic.lower() == "s" else phones + CLITICS[clitic.lower()]
 
     def _special(self, word: str, word_class: str, stress: float | None, context: Context) -> str | None:
         """Words whose form depends on what follows or on their class."""

@@ -35,18 +35,23 @@ def save_checkpoint(folder: Path, step: int, tensors: Tensors, facts: Mapping[st
     return path
 
 
-def write_durably(path: Path, tensors: Tensors, facts: Mapping[str, Any]) -> None:
-    """Write to a temporary name, flush to the disk, rename, flush the folder."""
+def write_durably(
+    path: Path, tensors: Tensors, facts: Mapping[str, Any], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write to a temporary name, flush to the disk, rename, flush the folder. Facts go into the file as JSON."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    save_file(tensors, temporary, metadata={"facts": json.dumps(dict(facts), sort_keys=True)})
-    for target in (temporary, path.parent):
-        if target is path.parent:
-            temporary.replace(path)
-        descriptor = os.open(target, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    save_file(tensors, temporary, metadata={**(metadata or {}), "facts": json.dumps(dict(facts), sort_keys=True)})
+    _flush(temporary)
+    temporary.replace(path)
+    _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def checkpoints_in(folder: Path) -> list[Path]:

@@ -29,17 +29,20 @@ class HubAccess:
     offline: bool = False
 
 
+ANYHOW = HubAccess()  # the newest state, by the environment's settings
+
+
 def is_repository(source: str) -> bool:
     """Whether `source` reads as owner/name rather than as a path."""
     return REPOSITORY.fullmatch(source) is not None
 
 
-def fetch_file(repository: str, name: str, access: HubAccess = HubAccess()) -> Path:
+def fetch_file(repository: str, name: str, access: HubAccess = ANYHOW) -> Path:
     """Path of one file in the cache, downloaded if need be. Raises WeightsNotFound or WeightsDamaged."""
     if not is_repository(repository):
         raise InputError(f"{repository!r} is not a repository name.", hint="It reads owner/name.", field="model")
-    from huggingface_hub import hf_hub_download
     from huggingface_hub import errors as hub
+    from huggingface_hub import hf_hub_download
 
     try:
         path = hf_hub_download(
@@ -111,7 +114,7 @@ def _broken_off(repository: str, name: str, error: Exception) -> WeightsDamaged 
     return WeightsNotFound(f"{name} of {repository} can't be fetched: {error}.", hint="Check disk and connection.")
 
 
-def fetch_model(repository: str, access: HubAccess = HubAccess()) -> Path:
+def fetch_model(repository: str, access: HubAccess = ANYHOW) -> Path:
     """Folder in the cache with config.json and all weight files of a model, whole or in shards."""
     folder = fetch_file(repository, "config.json", access).parent
     for name in WEIGHT_NAMES:

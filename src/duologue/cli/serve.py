@@ -1,0 +1,93 @@
+"""`duologue serve`: load a model, open the door. Thin: everything else is in duologue.server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import BackendUnavailable, InputError
+from .options import Device, EngineName, ModelName, ModelOptions, Offline, Revision, Token
+
+if TYPE_CHECKING:
+    from ..server.settings import ServerSettings
+
+Keys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--api-key", envvar="DUOLOGUE_API_KEYS", help="Ask clients for one of these keys.", show_default=False
+    ),
+]
+Origins = Annotated[
+    list[str] | None, typer.Option("--allow-origin", help="Origin of a web page that may use this server.")
+]
+VoicesFolder = Annotated[Path | None, typer.Option("--voices", help="Keep created voices here; else in memory only.")]
+StateFolder = Annotated[Path | None, typer.Option("--state", help="Keep conversations here, to survive a restart.")]
+
+
+def serve(
+    model: ModelName = None,
+    host: Annotated[str, typer.Option(envvar="DUOLOGUE_HOST", help="Address to bind.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="DUOLOGUE_PORT", min=1, max=65535)] = 8000,
+    api_keys: Keys = None,
+    no_key: Annotated[bool, typer.Option("--no-key", help="Let other machines in without a key.")] = False,
+    allowed_origins: Origins = None,
+    streams: Annotated[int, typer.Option(min=1, help="How many can be spoken to at the same time.")] = 8,
+    waiting: Annotated[int, typer.Option(min=0, help="How many more can wait for a row.")] = 16,
+    voices: VoicesFolder = None,
+    state: StateFolder = None,
+    device: Device = "auto",
+    engine: EngineName = "auto",
+    revision: Revision = None,
+    token: Token = None,
+    offline: Offline = False,
+) -> None:
+    """Serve speech over HTTP: a page, OpenAI's speech API, and conversations."""
+    _check_installed()
+    from ..server.settings import ServerSettings
+
+    settings = ServerSettings(
+        host=host,
+        port=port,
+        api_keys=tuple(api_keys or ()),
+        allowed_origins=tuple(allowed_origins or ()),
+        max_streams=streams,
+        max_waiting=waiting,
+        voices_folder=voices,
+        state_folder=state,
+    )
+    if settings.is_public and not settings.api_keys and not no_key:
+        hint = "Give --api-key KEY, or --no-key if everyone who reaches it may use it."
+        raise InputError(f"{host} can be reached from other machines.", hint=hint, field="api_key")
+    _run(settings, ModelOptions(model, device, engine, revision, token, offline))
+
+
+def _run(settings: ServerSettings, options: ModelOptions) -> None:
+    import uvicorn
+
+    from ..server.app import create_app
+
+    typer.echo("Loading the model…", err=True)
+    model = options.load()
+    shown = "localhost" if settings.host in ("127.0.0.1", "::1") else settings.host
+    place = f"http://{shown}:{settings.port}"
+    typer.echo(f"{model.name} on {model.engine.name}. Open {place} (Ctrl-C ends it).", err=True)
+    uvicorn.run(
+        create_app(model, settings),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.drain_seconds) + 5,
+    )
+
+
+def _check_installed() -> None:
+    try:
+        import av  # noqa: F401
+        import fastapi  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        hint = 'pip install "duologue[serve]"'
+        raise BackendUnavailable(f"Serving needs {error.name}, which is not installed.", hint=hint) from error

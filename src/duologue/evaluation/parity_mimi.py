@@ -1,0 +1,189 @@
+"""Compare Mimi with transformers and moshi holding the same random weights, and with itself in pieces; write JSON.
+
+    python -m duologue.evaluation.parity_mimi --size real --out benchmarks/results/parity_mimi.json
+
+The sound is recorded human speech and noise, both longer than the 10 s of attention. Where two implementations choose
+different codes, the margin between the two choices is computed in float64: a tie-break has one of float size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..audio import to_audio
+from ..mimi.checks import Tail
+from ..mimi.codec import Mimi
+from ..mimi.config import MIMI, MimiConfig, QuantizerConfig, SeanetConfig, TransformerConfig
+from ..mimi.quantizer import Codebook, ResidualQuantizer
+from ..mimi.stream import StreamEncoder
+from .mimi_references import MoshiMimi, Reference, TransformersMimi, lively_codec
+
+SPEECH = Path("tests/data/librivox_austen.flac")
+AUDIO_TOLERANCE = 1e-4
+TIE_MARGIN = 1e-5  # of the squared distance: what float32 can't tell apart
+SMALL = MimiConfig(
+    width=64,
+    seanet=SeanetConfig(filters=4),
+    transformer=TransformerConfig(layers=2, heads=4, hidden=128),
+    quantizer=QuantizerConfig(codebooks=8, entries=64, width=16),
+)
+
+
+def compare(codec: Mimi, reference: Reference, wav: Tensor) -> dict[str, Any]:
+    """Figures of one reference on one sound: latents, codes with their tie-breaks, decoded audio."""
+    ours, theirs = codec.encode(wav, tail=reference.tail), reference.encode(wav)
+    latents = _latents(codec, wav, reference.tail)
+    sound, other = codec.decode(ours), reference.decode(ours)
+    margins = tie_margins(codec, latents, ours, theirs)
+    return {
+        "tail": reference.tail,
+        "frames": ours.shape[-1],
+        "codes": ours.numel(),
+        "codes_different": int((ours != theirs).sum()),
+        "tie_breaks": len(margins),
+        "largest_tie_margin": max(margins, default=0.0),
+        "latents_max_difference": _largest(latents - reference.latents(wav)),
+        "latents_std": float(latents.std()),
+        "audio_max_difference": _largest(sound - other),
+        "audio_peak": _largest(sound),
+    }
+
+
+@torch.no_grad()
+def _latents(codec: Mimi, wav: Tensor, tail: Tail) -> Tensor:
+    if tail == "waveform":
+        wav = torch.nn.functional.pad(wav, (0, -wav.shape[-1] % codec.config.frame_samples))
+    return codec.latents_step(wav, state=codec.init_encode_state(wav.shape[0]))[0]
+
+
+def tie_margins(codec: Mimi, latents: Tensor, ours: Tensor, theirs: Tensor) -> list[float]:
+    """How much farther, relatively, the other choice is at each place where choices part, in float64.
+
+    After the first difference in a row of codebooks the two quantize different rests, so only the first counts.
+    """
+    size = codec.config.quantizer
+    semantic, acoustic = codec.quantizer.semantic, codec.quantizer.acoustic
+    return [
+        *_margins(semantic, latents, ours[:, : size.semantic], theirs[:, : size.semantic]),
+        *_margins(acoustic, latents, ours[:, size.semantic :], theirs[:, size.semantic :]),
+    ]
+
+
+def _margins(quantizer: ResidualQuantizer, latents: Tensor, ours: Tensor, theirs: Tensor) -> Iterator[float]:
+    with torch.no_grad():
+        left = quantizer.project_in(latents).transpose(1, 2).double()  # (B,T,C)
+    together = torch.ones(left.shape[:2], dtype=torch.bool)
+    for codebook, mine, other in zip(quantizer.codebooks, ours.unbind(1), theirs.unbind(1), strict=True):
+        assert isinstance(codebook, Codebook)
+        near, far = codebook.decode(mine).double(), codebook.decode(other).double()
+        distance, farther = (left - near).square().sum(-1), (left - far).square().sum(-1)
+        parting = together & (mine != other)
+        yield from ((farther - distance).abs() / distance)[parting].tolist()
+        together &= ~parting
+        left = left - near
+
+
+def compare_pieces(codec: Mimi, wav: Tensor, frames: int) -> dict[str, Any]:
+    """Figures of streaming, `frames` at a time, against the whole; the sound is cut to whole frames."""
+    step = frames * codec.config.frame_samples
+    wav = wav[..., : wav.shape[-1] // codec.config.frame_samples * codec.config.frame_samples]
+    whole, latents, state = _latents(codec, wav, "waveform"), [], codec.init_encode_state(wav.shape[0])
+    for piece in wav.split(step, dim=-1):
+        with torch.no_grad():
+            part, state = codec.latents_step(piece, state=state)
+        latents.append(part)
+    encoder, codes = StreamEncoder(codec, wav.shape[0]), codec.encode(wav)
+    streamed = torch.cat([encoder.push(piece) for piece in wav.split(step, dim=-1)], dim=-1)
+    sound, state = [], codec.init_decode_state(wav.shape[0])
+    for part in codes.split(frames, dim=-1):
+        piece, state = codec.decode_step(part, state)
+        sound.append(piece)
+    margins = tie_margins(codec, whole, codes, streamed)
+    return {
+        "frames_per_step": frames,
+        "codes_different": int((codes != streamed).sum()),
+        "tie_breaks": len(margins),
+        "largest_tie_margin": max(margins, default=0.0),
+        "latents_max_difference": _largest(torch.cat(latents, dim=-1) - whole),
+        "audio_max_difference": _largest(torch.cat(sound, dim=-1) - codec.decode(codes)),
+    }
+
+
+def _largest(values: Tensor) -> float:
+    return float(values.abs().max())
+
+
+def holds(figures: dict[str, Any]) -> bool:
+    """Whether a comparison shows agreement: only tie-breaks among the codes, audio within 1e-4."""
+    return figures["largest_tie_margin"] <= TIE_MARGIN and figures["audio_max_difference"] <= AUDIO_TOLERANCE
+
+
+def read_speech(path: Path = SPEECH) -> Tensor:
+    """Recorded speech as (1,1,N) at 24 kHz."""
+    return torch.from_numpy(to_audio(path).samples)[None, None]
+
+
+def make_noise(seconds: float, seed: int = 1) -> Tensor:
+    """White noise (1,1,N) at 24 kHz, of an odd length."""
+    return 0.1 * torch.randn(1, 1, int(seconds * 24_000) // 2 * 2 + 1, generator=torch.Generator().manual_seed(seed))
+
+
+def run(size: str, speech: Path, seed: int) -> dict[str, Any]:
+    """All comparisons at one size."""
+    sounds = {"recorded speech": read_speech(speech), "noise": make_noise(12.0)}
+    config = MIMI if size == "real" else SMALL
+    codec = lively_codec(config, torch.cat([sound[..., :96_000] for sound in sounds.values()]), seed)
+    results: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for build in (TransformersMimi, MoshiMimi):
+            reference: Reference = build(codec, Path(folder) / build.name)
+            for name, sound in sounds.items():
+                results.append({"against": reference.name, "sound": name, **compare(codec, reference, sound)})
+    for frames in (1, 7, 150):
+        results.append({"against": "itself in pieces", **compare_pieces(codec, sounds["recorded speech"], frames)})
+    parameters = sum(parameter.numel() for parameter in codec.parameters())
+    return {"size": size, "parameters": parameters, "seed": seed, "results": results, "holds": all(map(holds, results))}
+
+
+def describe_machine() -> dict[str, Any]:
+    """Where and with what the figures came about."""
+    packages = ("torch", "transformers", "moshi", "numpy", "safetensors")
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def main() -> int:
+    """Run, write and print; 0 if everything holds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=("small", "real"), default="small")
+    parser.add_argument("--speech", type=Path, default=SPEECH)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    report = describe_machine() | run(arguments.size, arguments.speech, arguments.seed)
+    text = json.dumps(report, indent=2) + "\n"
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(text, encoding="utf-8")
+    print(text, end="")
+    return 0 if report["holds"] else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

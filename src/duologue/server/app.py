@@ -1,0 +1,36 @@
+"""The application: routes, doors and lifespan around one loaded model. Knows no model's inside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from .. import __version__
+from ..api import Model
+from . import catalog, conversation_routes, errors, health, page, speech
+from .guard import Guard
+from .services import Services
+from .settings import ServerSettings
+
+
+def create_app(model: Model, settings: ServerSettings | None = None) -> FastAPI:
+    """A server for `model`. The model's engine belongs to the server from here on."""
+    settings = settings or ServerSettings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        services = app.state.services = Services(model, settings)
+        async with services.conversations.sweeping():
+            yield
+        await services.close()
+
+    # The interactive documents of FastAPI load scripts from elsewhere, so only /openapi.json is offered.
+    app = FastAPI(title="duologue", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    errors.install(app)
+    for routes in (speech, catalog, conversation_routes, health):
+        app.include_router(routes.router)
+    page.mount(app)
+    app.add_middleware(Guard, settings=settings)
+    return app

@@ -1,0 +1,57 @@
+"""What watches the server asks: /health, /ready, /metrics, and what the page asks: /v1/server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+
+from .. import __version__
+from .services import Here
+from .voice_store import CONSENT_PHRASE
+
+router = APIRouter()
+
+
+@router.get("/health", summary="Whether the process lives")
+async def health() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@router.get("/ready", summary="Whether a new request would be taken")
+async def ready(here: Here) -> Response:
+    admission = here.streams.admission
+    state = {
+        "ready": admission.has_room,
+        "draining": admission.draining,
+        "speaking": admission.active,
+        "waiting": admission.waiting,
+    }
+    return JSONResponse(state, status_code=200 if admission.has_room else 503)
+
+
+@router.get("/metrics", summary="Figures for Prometheus")
+async def metrics(here: Here) -> Response:
+    return Response(here.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/v1/server", summary="What this server is and has")
+async def server(here: Here) -> dict[str, Any]:
+    return {
+        "model": here.model_id,
+        "engine": here.model.engine.name,
+        "version": __version__,
+        "consent_phrase": CONSENT_PHRASE,
+        "limits": {
+            "max_characters": here.settings.max_characters,
+            "max_upload_bytes": here.settings.max_upload_bytes,
+            "max_voice_seconds": here.settings.max_voice_seconds,
+            "max_streams": here.settings.max_streams,
+        },
+        "talk": [
+            {"name": "A voice that remembers the sound of the conversation", "about": here.model_id, "ready": True},
+            {"name": "Speech recognition", "about": "This server has no recogniser built in.", "ready": False},
+            {"name": "A language model", "about": "This server isn't connected to one.", "ready": False},
+        ],
+    }

@@ -1,0 +1,93 @@
+"""What one server is made of, put together once; routes find it as `Here`. Knows no HTTP beyond its errors."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from ..api import Model
+from ..speaking import GenerationConfig, Speech, new_seed
+from .batching import BatchingEngine
+from .conversations import Conversations
+from .errors import ApiError
+from .metrics import Metrics
+from .schemas import Sampling
+from .settings import ServerSettings
+from .streams import Delivery, SpeechStream, Streams
+from .uploads import Uploads
+from .voice_store import StoredVoice, VoiceStore
+
+MODEL_ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # what OpenAI's clients ask for unless told otherwise
+
+
+class Services:
+    """The model behind its batching engine, and everything that serves it."""
+
+    def __init__(self, model: Model, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.started = int(time.time())
+        self.metrics = Metrics()
+        self.engine = BatchingEngine(model.engine, settings.max_streams, self.metrics.observe_step)
+        self.model = Model(model.card, self.engine, model.codec, model.reader, model.voices)
+        self.model_id = model.name
+        self.voices = VoiceStore(model.voices, settings.voices_folder, settings.max_voices)
+        self.streams = Streams(settings, self.metrics)
+        self.uploads = Uploads(settings.max_upload_bytes)
+        self.conversations = Conversations(self.model, self.streams, settings, self.options)
+        self.metrics.conversations.set_function(lambda: len(self.conversations))
+        self.metrics.warm_conversations.set_function(lambda: self.conversations.warm)
+
+    def check_model(self, name: str) -> None:
+        """Raise ApiError 404 unless `name` is this server's model or one of its aliases."""
+        if name not in (self.model_id, *MODEL_ALIASES):
+            known = ", ".join((self.model_id, *MODEL_ALIASES))
+            message = f"There is no model {name[:64]!r} here. Models: {known}."
+            raise ApiError(404, message, code="model_not_found", param="model")
+
+    def check_length(self, text: str, param: str) -> None:
+        """Raise ApiError 400 for text beyond the limit."""
+        limit = self.settings.max_characters
+        if len(text) > limit:
+            message = f"{param} has {len(text)} characters; {limit} are allowed."
+            raise ApiError(400, message, code="string_above_max_length", param=param)
+
+    def options(self, sampling: Sampling) -> GenerationConfig:
+        """A request's sampling as the library's; a model of random weights speaks noise, which no check would pass."""
+        given = {"temperature": sampling.temperature, "top_k": sampling.top_k}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return GenerationConfig(check=not self.model.card.noise, **chosen)  # type: ignore[arg-type]
+
+    def count_units(self, text: str) -> int:
+        """How many text units the model reads for a text: what OpenAI's clients call input tokens."""
+        return sum(len(sentence.ids) for sentence in self.model.reader.sentences(text, 0, "american", True))
+
+    async def speak(
+        self, text: str, stored: StoredVoice, sampling: Sampling, delivery: Delivery, key: str
+    ) -> tuple[SpeechStream, int]:
+        """Begin to speak a text that belongs to no conversation. Returns the stream and the seed that repeats it."""
+        seed = new_seed() if sampling.seed is None else sampling.seed
+
+        def source() -> Speech:
+            voice = self.model.voice(stored.voice)
+            self.voices.remember(stored, voice)
+            return self.model.stream(text, voice=voice, seed=seed, options=self.options(sampling))
+
+        return await self.streams.start(source, delivery, key), seed
+
+    async def close(self) -> None:
+        """Let speech end, put conversations away, and stop the engine."""
+        await self.streams.close()
+        await self.conversations.close()
+        self.engine.close()
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    """The services of the app that a request came to."""
+    found: Services = connection.app.state.services
+    return found
+
+
+Here = Annotated[Services, Depends(services_of)]

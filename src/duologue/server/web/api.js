@@ -1,0 +1,59 @@
+// How the page asks the server: the same routes that any client uses. Keeps the key of this tab, if there is one.
+let key = sessionStorage.getItem("duologue-key") ?? "";
+
+export class ServerError extends Error {
+  constructor(status, body) {
+    super(body?.error?.message ?? `The server answered ${status}.`);
+    this.status = status;
+    this.code = body?.error?.code ?? null;
+  }
+}
+
+function askKey() {
+  const dialog = document.getElementById("ask-key");
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      key = document.getElementById("key-value").value.trim();
+      sessionStorage.setItem("duologue-key", key);
+      resolve(dialog.returnValue === "use" && key !== "");
+    }, { once: true });
+    if (!dialog.open) dialog.showModal();
+  });
+}
+
+export async function ask(path, { json, form, method, signal } = {}) {
+  const headers = key ? { authorization: `Bearer ${key}` } : {};
+  if (json) headers["content-type"] = "application/json";
+  const body = json ? JSON.stringify(json) : form;
+  let response;
+  try {
+    response = await fetch(path, { method: method ?? (body ? "POST" : "GET"), headers, body, signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ServerError(0, { error: { message: "The server can't be reached. Is it still running?" } });
+  }
+  if (response.ok) return response;
+  if (response.status === 401 && await askKey()) return ask(path, { json, form, method, signal });
+  throw new ServerError(response.status, await response.json().catch(() => null));
+}
+
+export const get = async (path) => (await ask(path)).json();
+
+// Speech as Float32Array chunks, while it is made. `about` gets what the headers say, before the first chunk.
+export async function* speak(path, json, { signal, about }) {
+  const response = await ask(path, { json: { ...json, response_format: "pcm" }, signal });
+  about(response.headers);
+  const reader = response.body.getReader();
+  let odd = new Uint8Array(0);
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const bytes = new Uint8Array(odd.length + value.length);
+    bytes.set(odd);
+    bytes.set(value, odd.length);
+    const whole = bytes.length & ~1;
+    odd = bytes.slice(whole);
+    const view = new DataView(bytes.buffer, 0, whole);
+    yield Float32Array.from({ length: whole / 2 }, (_, i) => view.getInt16(2 * i, true) / 32768);
+  }
+}

@@ -1,0 +1,62 @@
+// One performance: speech that plays and draws itself while it is made, and can be stopped at any moment.
+import { speak } from "./api.js";
+import { Playback, unlock } from "./player.js";
+
+export class Performance {
+  constructor(wave) {
+    this.wave = wave;
+    this.chunks = [];
+    this.samples = 0;
+    this.firstMs = null;
+    this.abort = new AbortController();
+  }
+
+  async open() {
+    await unlock();
+    this.wave.clear();
+    this.playback = new Playback();
+    this.playback.addEventListener("progress", () => this.wave.seek(this.playback.played));
+  }
+
+  // Take in one request's speech; resolves when the server has sent all of it.
+  async add(path, request) {
+    const began = performance.now();
+    let headers = null;
+    this.wave.mark();
+    for await (const chunk of speak(path, request, { signal: this.abort.signal, about: (h) => { headers = h; } })) {
+      this.firstMs ??= performance.now() - began;
+      this.playback.push(chunk);
+      this.wave.add(chunk);
+      this.chunks.push(chunk);
+      this.samples += chunk.length;
+      this.onchunk?.();
+    }
+    this.makingMs = (this.makingMs ?? 0) + performance.now() - began;
+    return headers;
+  }
+
+  async finish() {
+    this.playback.end();
+    await this.playback.finished;
+  }
+
+  stop() {
+    this.abort.abort();
+    this.playback?.stop();
+  }
+
+  get seconds() { return this.samples / 24000; }
+
+  figures() {
+    const shown = [];
+    if (this.firstMs !== null) shown.push(`first sound after ${Math.round(this.firstMs)} ms`);
+    if (this.samples) shown.push(`${this.seconds.toFixed(1)} s of speech`);
+    if (this.makingMs && this.samples) shown.push(`${(this.makingMs / 1000 / this.seconds).toFixed(2)} × real time to make`);
+    if (this.playback?.dry) shown.push(`waited ${this.playback.dry} × for sound`);
+    return shown;
+  }
+}
+
+export function showFigures(element, shown) {
+  element.replaceChildren(...shown.map((text) => Object.assign(document.createElement("span"), { textContent: text })));
+}

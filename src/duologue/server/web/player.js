@@ -1,0 +1,54 @@
+// One context for the page; one playback at a time. Knows samples, not requests.
+const RATE = 24000;
+let context = null;
+let ready = null;
+
+// Call from a tap or a key: browsers let sound start only there.
+export async function unlock() {
+  context ??= new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
+  ready ??= context.audioWorklet.addModule("/page/player-worklet.js");
+  await ready;
+  if (context.state === "suspended") await context.resume();
+}
+
+export class Playback extends EventTarget {
+  constructor() {
+    super();
+    this.played = 0;
+    this.dry = 0;
+    this.finished = new Promise((resolve) => { this.resolve = resolve; });
+    this.node = new AudioWorkletNode(context, "player", { numberOfInputs: 0, outputChannelCount: [1] });
+    this.gain = new GainNode(context);
+    this.node.connect(this.gain).connect(context.destination);
+    this.node.port.onmessage = ({ data }) => {
+      this.played = data.played;
+      this.dry = data.dry;
+      this.dispatchEvent(new Event("progress"));
+      if (data.done) this.close();
+    };
+  }
+
+  push(samples) { this.node.port.postMessage({ samples: samples.slice() }); }
+
+  end() { this.node.port.postMessage({ end: true }); }
+
+  // Fade over 15 ms, so that stopping doesn't click.
+  stop() {
+    this.gain.gain.setTargetAtTime(0, context.currentTime, 0.005);
+    setTimeout(() => this.close(), 30);
+  }
+
+  close() {
+    this.node.disconnect();
+    this.gain.disconnect();
+    this.resolve();
+  }
+}
+
+export async function play(samples) {
+  await unlock();
+  const playback = new Playback();
+  playback.push(samples);
+  playback.end();
+  return playback;
+}

@@ -1,0 +1,137 @@
+// The Say tab.
+import { ask } from "./api.js";
+import { download, fileName, wav } from "./files.js";
+import { Performance, showFigures } from "./performance.js";
+import { play } from "./player.js";
+import { curl, python } from "./snippets.js";
+import { status, voiceCards } from "./parts.js";
+import { Wave } from "./wave.js";
+
+const EXAMPLES = [
+  "Hello! I was hoping you would type something.",
+  "It's twenty past seven, and the kettle is already singing.",
+  "Wait, really? Tell me everything, from the beginning.",
+];
+const $ = (id) => document.getElementById(`say-${id}`);
+let server, wave, current = null, last = null;
+const history = [];
+
+export function start(about) {
+  server = about;
+  wave = new Wave($("wave"));
+  for (const text of EXAMPLES) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: text.split(/[,!?]/)[0] + "…" });
+    button.addEventListener("click", () => { $("text").value = text; count(); $("text").focus(); });
+    $("examples").append(button);
+  }
+  refresh();
+  $("text").addEventListener("input", count);
+  $("text").maxLength = server.limits.max_characters;
+  $("speed").addEventListener("input", () => { $("speed-value").textContent = `${$("speed").value}×`; });
+  $("temperature").addEventListener("input", () => {
+    $("temperature-value").textContent = +$("temperature").value ? $("temperature").value : "model's own";
+  });
+  $("form").addEventListener("submit", (event) => { event.preventDefault(); speakNow(); });
+  $("stop").addEventListener("click", stop);
+  $("again").addEventListener("click", () => last && replay(last));
+  for (const button of document.querySelectorAll("[data-download]")) button.addEventListener("click", () => save(button.dataset.download));
+  count();
+}
+
+export const refresh = () => voiceCards($("voices"), "say-voice", server.voices);
+
+function count() {
+  const letters = $("text").value.trim().length;
+  $("count").textContent = letters ? `${letters} characters, about ${Math.max(1, Math.round(letters / 15))} s` : "";
+}
+
+function request() {
+  const made = { model: server.model, input: $("text").value.trim(), voice: document.querySelector("[name=say-voice]:checked")?.value };
+  if (+$("speed").value !== 1) made.speed = +$("speed").value;
+  if (+$("temperature").value) made.temperature = +$("temperature").value;
+  if ($("seed").value.trim()) made.seed = +$("seed").value;
+  return made;
+}
+
+export async function speakNow() {
+  const asked = request();
+  if (!asked.input) { status($("status"), "Type something first.", "bad"); $("text").focus(); return; }
+  stop();
+  const mine = current = new Performance(wave);
+  busy(true, "Thinking about how to say it…");
+  mine.onchunk = () => { status($("status"), "Speaking"); showFigures($("figures"), mine.figures()); };
+  try {
+    await mine.open();
+    const headers = await mine.add("/v1/audio/speech", asked);
+    remember({ asked: { ...asked, seed: +headers.get("x-seed") }, chunks: mine.chunks, figures: mine.figures() });
+    showFigures($("figures"), mine.figures());
+    await mine.finish();
+    if (current === mine) busy(false, "");
+  } catch (error) {
+    if (current === mine) busy(false, error.name === "AbortError" ? "Stopped." : error.message, error.name === "AbortError" ? "" : "bad");
+  }
+}
+
+export function stop() {
+  current?.stop();
+  current = null;
+  busy(false, "");
+}
+
+function busy(on, text, kind) {
+  $("stop").disabled = !on;
+  status($("status"), text, kind);
+}
+
+function remember(entry) {
+  last = entry;
+  history.unshift(entry);
+  history.length = Math.min(history.length, 12);
+  const code = { ...entry.asked, response_format: "mp3" };
+  $("curl").textContent = curl(code);
+  $("python").textContent = python(code);
+  $("result").hidden = false;
+  $("history-box").hidden = history.length < 2;
+  $("history").replaceChildren(...history.slice(1).map(historyItem));
+}
+
+function historyItem(entry) {
+  const item = document.createElement("li");
+  const text = Object.assign(document.createElement("span"), { className: "text", textContent: entry.asked.input });
+  const about = Object.assign(document.createElement("small"), { textContent: `${entry.asked.voice}, seed ${entry.asked.seed}` });
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Play" });
+  button.setAttribute("aria-label", `Play: ${entry.asked.input.slice(0, 60)}`);
+  button.addEventListener("click", () => replay(entry));
+  item.append(text, about, button);
+  return item;
+}
+
+async function replay(entry) {
+  stop();
+  wave.clear();
+  for (const chunk of entry.chunks) wave.add(chunk);
+  showFigures($("figures"), entry.figures);
+  const all = new Float32Array(entry.chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let at = 0;
+  for (const chunk of entry.chunks) { all.set(chunk, at); at += chunk.length; }
+  const playback = await play(all);
+  current = { stop: () => playback.stop() };
+  playback.addEventListener("progress", () => wave.seek(playback.played));
+  busy(true, "Playing");
+  await playback.finished;
+  busy(false, "");
+}
+
+async function save(format) {
+  const name = fileName(last.asked.input, format);
+  if (format === "wav") return download(wav(last.chunks), name);
+  status($("status"), `Making the ${format.toUpperCase()}…`);
+  try {
+    // The same seed speaks the same audio again, this time in the format asked for.
+    const response = await ask("/v1/audio/speech", { json: { ...last.asked, response_format: format } });
+    download(await response.blob(), name);
+    status($("status"), "Saved.");
+  } catch (error) {
+    status($("status"), error.message, "bad");
+  }
+}

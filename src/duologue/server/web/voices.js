@@ -1,0 +1,121 @@
+// The Voices tab: what can speak here, and how to add a voice with its owner's consent.
+import { ask, get } from "./api.js";
+import { status } from "./parts.js";
+import { Performance } from "./performance.js";
+import { Recorder } from "./recorder.js";
+import { Wave } from "./wave.js";
+
+const $ = (id) => document.getElementById(id);
+const files = { sample: null, consent: null };
+const recorders = {};
+let server, changed, preview = null;
+
+export function start(about, onchange) {
+  server = about;
+  changed = onchange;
+  $("consent-phrase").textContent = server.consent_phrase;
+  for (const kind of Object.keys(files)) {
+    recorders[kind] = new Recorder($(`${kind}-level`));
+    $(`${kind}-file`).addEventListener("change", ({ target }) => have(kind, target.files[0]));
+    document.querySelector(`[data-record=${kind}]`).addEventListener("click", ({ target }) => record(kind, target));
+  }
+  $("voice-form").addEventListener("submit", (event) => { event.preventDefault(); create(); });
+  list();
+}
+
+function have(kind, file) {
+  files[kind] = file ?? null;
+  status($(`${kind}-state`), file ? `${file.name}, ${Math.ceil(file.size / 1024)} kB` : "");
+}
+
+async function record(kind, button) {
+  const recorder = recorders[kind];
+  if (recorder.running) {
+    button.textContent = "Record again";
+    return have(kind, await recorder.stop(`${kind}.webm`));
+  }
+  try {
+    await recorder.start();
+    button.textContent = "Finish";
+    status($(`${kind}-state`), "Recording…");
+  } catch (error) {
+    status($(`${kind}-state`), error.message, "bad");
+  }
+}
+
+async function create() {
+  const missing = Object.keys(files).find((kind) => !files[kind]);
+  if (missing) return status($("voice-status"), `The ${missing} recording is missing.`, "bad");
+  status($("voice-status"), "Checking the recordings…");
+  try {
+    const consent = new FormData();
+    consent.set("name", $("voice-name").value);
+    consent.set("language", "en-US");
+    consent.set("recording", files.consent);
+    const given = await (await ask("/v1/audio/voice_consents", { form: consent })).json();
+    const voice = new FormData();
+    voice.set("name", $("voice-name").value);
+    voice.set("audio_sample", files.sample);
+    voice.set("ref_text", $("voice-text").value);
+    voice.set("consent", given.id);
+    const made = await (await ask("/v1/audio/voices", { form: voice })).json();
+    status($("voice-status"), [`${made.name} can speak now.`, ...(made.warnings ?? [])].join(" "));
+    await reload();
+  } catch (error) {
+    status($("voice-status"), error.message, "bad");
+  }
+}
+
+async function reload() {
+  server.voices = (await get("/v1/audio/voices")).data;
+  list();
+  changed();
+}
+
+function list() {
+  $("voice-list").replaceChildren(...server.voices.map((voice) => {
+    const item = document.createElement("li");
+    item.append(part("span", "name", voice.name), part("span", "about", voice.description), part("small", "", voice.licence));
+    item.append(button("Listen", `Listen to ${voice.name}`, () => listen(voice)));
+    if (voice.cloned) item.append(button("Delete", `Delete ${voice.name}`, () => remove(voice)));
+    return item;
+  }));
+}
+
+function part(tag, className, textContent) {
+  return Object.assign(document.createElement(tag), { className, textContent });
+}
+
+function button(text, label, act) {
+  const made = Object.assign(document.createElement("button"), { type: "button", textContent: text });
+  made.setAttribute("aria-label", label);
+  made.addEventListener("click", act);
+  return made;
+}
+
+async function listen(voice) {
+  stop();
+  preview = new Performance(new Wave(document.createElement("canvas")));
+  try {
+    await preview.open();
+    await preview.add("/v1/audio/speech", { model: server.model, voice: voice.id, input: `Hello, this is ${voice.name}. Nice to meet you.` });
+    await preview.finish();
+  } catch (error) {
+    if (error.name !== "AbortError") status($("voice-status"), error.message, "bad");
+  }
+}
+
+export function stop() {
+  preview?.stop();
+  preview = null;
+}
+
+async function remove(voice) {
+  if (!confirm(`Delete the voice ${voice.name}? This can't be undone.`)) return;
+  try {
+    await ask(`/v1/audio/voices/${encodeURIComponent(voice.id)}`, { method: "DELETE" });
+    await reload();
+  } catch (error) {
+    status($("voice-status"), error.message, "bad");
+  }
+}

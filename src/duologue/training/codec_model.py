@@ -1,0 +1,98 @@
+"""A Mimi while it learns: the codec, the phone reader on codebook 0, and the terms of the loss. Knows no data files.
+
+Semantic distillation of the first version: a linear head reads the phone of each half frame from the quantized vector
+of codebook 0 (the teacher's exact durations give the labels), so that codebook 0 learns what is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..mimi.codec import Mimi
+from ..mimi.config import MimiConfig
+from ..mimi.spectral import SpectralDecoder
+from .codec_data import PHONES, Crops
+from .codec_quantizer import Quantized, pass_through, quantize
+from .losses_spectral import SpectralDistance
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms; mel is the unit."""
+
+    mel: float = 1.0
+    linear: float = 0.5
+    commitment: float = 1.0
+    pitch: float = 2.0
+    voicing: float = 0.1
+    phones: float = 0.1
+
+
+class LearningCodec(nn.Module):
+    """A Mimi with a spectral front end and what it needs only while learning."""
+
+    def __init__(self, config: MimiConfig) -> None:
+        super().__init__()
+        self.codec = Mimi(config)
+        self.phone_head = nn.Linear(config.quantizer.width, 2 * len(PHONES))
+        self.distance = SpectralDistance()
+
+    def forward(
+        self, crops: Crops, levels: Tensor | None, *, plain: bool = False
+    ) -> tuple[dict[str, Tensor], Quantized | None, Tensor]:
+        """Loss terms of a batch, what the quantizer saw (None while `plain`), and the latents (B, D, T)."""
+        latents = self.codec.latents(crops.wav)
+        with torch.autocast(latents.device.type, enabled=False):
+            latents = latents.float()
+            seen = None if plain else quantize(self.codec.quantizer, latents, levels)
+            shown = pass_through(self.codec.quantizer, latents) if seen is None else seen.latents
+            terms = {} if seen is None else {"commitment": seen.commitment, "phones": self._phones(seen, crops.phones)}
+        made, sources = self.sound(shown, crops.pitch_hz)
+        return terms | sources | self.distances(made, crops.wav), seen, latents
+
+    def sound(self, latents: Tensor, pitch_hz: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Latents to wav (B, 1, N) with the true pitch where voiced, and the terms of the predicted source.
+
+        The true pitch lets the spectral losses see each harmonic where it belongs; the predicted one is held to it.
+        """
+        codec, decoder = self.codec, self.codec.decoder
+        assert isinstance(decoder, SpectralDecoder)
+        x = codec.decoder_transformer(codec.upsample(latents))
+        state = decoder.init_state(latents.shape[0])
+        state["hop"] = torch.randint(256, state["hop"].shape)
+        x, _ = decoder.trunk(x, state)
+        log_pitch, voicing, filters = decoder.heads(x)
+        voiced = pitch_hz > 0
+        hertz = decoder.pitch_hz(log_pitch)
+        wav, _ = decoder.sound(torch.where(voiced, pitch_hz, hertz), voicing, filters, state)
+        return wav, source_terms(log_pitch, voicing, pitch_hz)
+
+    def distances(self, made: Tensor, real: Tensor) -> dict[str, Tensor]:
+        """The spectral terms."""
+        with torch.autocast(made.device.type, enabled=False):
+            mel, linear = self.distance(made[:, 0], real[:, 0])
+        return {"mel": mel, "linear": linear}
+
+    def _phones(self, seen: Quantized, phones: Tensor) -> Tensor:
+        scores = self.phone_head(seen.semantic).view(-1, len(PHONES))  # (M * 2, phones)
+        return F.cross_entropy(scores, phones.flatten())
+
+
+def source_terms(log_pitch: Tensor, voicing: Tensor, pitch_hz: Tensor) -> dict[str, Tensor]:
+    """L1 of the log pitch over voiced hops; cross-entropy of voicing."""
+    voiced = (pitch_hz > 0).float()
+    target = torch.log(pitch_hz.clamp(min=50.0) / 150.0)
+    pitch = ((log_pitch - target).abs() * voiced).sum() / voiced.sum().clamp(min=1)
+    return {"pitch": pitch, "voicing": F.binary_cross_entropy_with_logits(voicing, voiced)}
+
+
+def weigh(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
+    """The sum that is minimised."""
+    total = torch.zeros(())
+    for name, term in terms.items():
+        total = total + getattr(weights, name) * term
+    return total

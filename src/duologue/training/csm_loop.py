@@ -1,0 +1,186 @@
+"""The training loop of a CSM: one step, validation, checkpoints that resume bit for bit. Knows no files but its run's.
+
+A step's random numbers follow from (seed, step, rank), its batch from the data cursor; both are in the checkpoint, so
+a run that was killed takes the very steps it would have taken.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ..csm.config import CsmConfig
+from ..csm.loss import Losses, LossWeights, csm_losses
+from ..csm.model import Csm
+from ..errors import DuologueError
+from ..nn.llama import Attention, FeedForward
+from .batches import BatchPlan, Cursor
+from .checkpoints import AveragedWeights, Tensors, collect, restore
+from .csm_data import TrainingBatch, TurnRows, make_batch, part_of_batch
+from .csm_recipe import CsmRecipe
+from .parallel import Group
+
+Items = Sequence[Sequence[TurnRows]]
+MAX_SKIPPED = 20  # steps left out in a row before giving up
+
+
+class CsmTrainer:
+    """Everything that changes during a run. `state` and `load_state` carry it through a checkpoint."""
+
+    def __init__(self, recipe: CsmRecipe, items: Items, group: Group | None = None) -> None:
+        self.recipe = recipe
+        self.items = items
+        self.group = group or Group()
+        torch.manual_seed(recipe.seed)
+        self.model = Csm(recipe.model)
+        self.average = AveragedWeights(copy.deepcopy(self.model), recipe.optimization.average_decay)
+        add_dropout(self.model, recipe.optimization.dropout)
+        self.optimizer = build_optimizer(self.model, recipe)
+        frames = [[turn.frames for turn in item] for item in items]
+        self.plan = BatchPlan(frames, recipe.phases, recipe.frames_per_batch, recipe.seed)
+        self.cursor = Cursor()
+        self.step_number = 0
+        self.skipped = 0
+        self.norms: list[float] = []
+        self.frames_seen = 0
+        self.seconds = 0.0
+
+    def step(self, progress: float) -> dict[str, float]:
+        """One optimizer step on the next global batch. Returns the batch's mean losses, rate and gradient norm."""
+        recipe, group = self.recipe, self.group
+        stretches = self.plan.next(self.cursor, progress)
+        whole = make_batch(
+            self.items, stretches, recipe.model, recipe.augmentation, f"{recipe.seed} {self.step_number}"
+        )
+        rate = recipe.optimization.rate(self.step_number, progress)
+        self.optimizer.zero_grad()
+        losses = self._backward(whole)
+        group.sum_gradients(self.model.parameters())
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optimization.clip, foreach=True))
+        if self._sane(norm):
+            for options in self.optimizer.param_groups:
+                options["lr"] = rate
+            self.optimizer.step()
+            self.average.update(self.model, self.step_number + 1)
+        self.step_number += 1
+        self.frames_seen += whole.frames
+        return {**losses, "rate": rate, "norm": norm, "frames": float(whole.frames)}
+
+    def _backward(self, whole: TrainingBatch) -> dict[str, float]:
+        """Accumulate this process's part of the global gradient; return the global mean losses."""
+        recipe, group = self.recipe, self.group
+        mine = part_of_batch(whole, group.rank, group.size) if group.size > 1 else whole
+        shares = [1.0, 1.0, 1.0]
+        if group.size > 1:
+            ours, all_of_them = counts(mine, recipe.model, recipe.loss), counts(whole, recipe.model, recipe.loss)
+            shares = [part / max(total, 1e-9) for part, total in zip(ours, all_of_them, strict=True)]
+        seed = hash((recipe.seed, self.step_number, group.rank)) & 0x7FFFFFFF
+        torch.manual_seed(seed)
+        weights = replace(
+            recipe.loss,
+            first=recipe.loss.first * shares[0],
+            depth=recipe.loss.depth * shares[1],
+            advance=recipe.loss.advance * shares[2],
+        )
+        sums = torch.zeros(3)
+        if mine.frames:
+            losses = compute_losses(self.model, mine, weights, recipe, torch.Generator().manual_seed(seed))
+            losses.total.backward()  # type: ignore[no-untyped-call]
+            sums = torch.stack([losses.first, losses.depth, losses.advance]).detach() * torch.tensor(shares)
+        first, depth, advance = group.sum(sums).tolist()
+        return {"first": first, "depth": depth, "advance": advance}
+
+    def _sane(self, norm: float) -> bool:
+        """Whether a step with this gradient should be taken. Raises after too many in a row that shouldn't."""
+        usual = statistics.median(self.norms) if len(self.norms) >= 50 else math.inf
+        if math.isfinite(norm) and norm <= self.recipe.optimization.spike * usual:
+            self.norms = [*self.norms[-199:], norm]
+            self.skipped = 0
+            return True
+        self.skipped += 1
+        if self.skipped > MAX_SKIPPED:
+            raise DuologueError(
+                f"{self.skipped} steps in a row had gradients out of range (the last norm is {norm:.3g}).",
+                hint="Resume from the checkpoint with a lower peak_rate.",
+            )
+        return False
+
+    def state(self) -> tuple[Tensors, dict[str, Any]]:
+        """Tensors and facts that a checkpoint holds."""
+        tensors = collect({"model": self.model, "average": self.average.module}, {"adamw": self.optimizer})
+        facts = {
+            "cursor": asdict(self.cursor),
+            "norms": self.norms,
+            "skipped": self.skipped,
+            "frames_seen": self.frames_seen,
+            "seconds": self.seconds,
+        }
+        return tensors, facts
+
+    def load_state(self, tensors: Tensors, facts: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        restore(tensors, {"model": self.model, "average": self.average.module}, {"adamw": self.optimizer})
+        self.step_number = facts["step"]
+        self.cursor = Cursor(**facts["cursor"])
+        self.norms, self.skipped = facts["norms"], facts["skipped"]
+        self.frames_seen, self.seconds = facts["frames_seen"], facts["seconds"]
+
+
+def compute_losses(
+    model: Csm, batch: TrainingBatch, weights: LossWeights, recipe: CsmRecipe, generator: torch.Generator | None
+) -> Losses:
+    """Losses in the recipe's precision.
+
+    Attention runs as plain matrix products: for these short sequences that is two to three times faster on CPUs than
+    the fused kernel, whose backward pass takes half of a step.
+    """
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # despite its name, for CPUs too
+    narrow = recipe.precision == "bfloat16"
+    with torch.autocast("cpu", torch.bfloat16, enabled=narrow), sdpa_kernel(SDPBackend.MATH):
+        return csm_losses(
+            model,
+            batch.batch,
+            weights,
+            depth_fraction=recipe.depth_fraction,
+            generator=generator,
+            inputs=batch.inputs,
+        )
+
+
+def counts(batch: TrainingBatch, config: CsmConfig, weights: LossWeights) -> tuple[float, float, float]:
+    """What the means of codebook 0, of the depth stage and of the advance are taken over, as far as proportions go."""
+    ahead = batch.batch.rows[:, 1:, 0]
+    trained = batch.batch.trained[:, :-1] & (ahead >= 0)
+    ended = (trained & (ahead == config.eos_code)).sum() if config.eos == "code" else torch.tensor(0)
+    frames = int(trained.sum())
+    moves = (trained & (batch.batch.advance[:, :-1] >= 0)).sum()
+    return frames + (weights.eos - 1) * int(ended), float(frames - int(ended)), float(moves)
+
+
+def build_optimizer(model: nn.Module, recipe: CsmRecipe) -> torch.optim.Optimizer:
+    """AdamW that decays matrices, but neither embeddings nor scales."""
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    decayed = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in tables]
+    plain = [p for p in model.parameters() if p.ndim < 2 or id(p) in tables]
+    options = recipe.optimization
+    groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    first, second = options.betas
+    return torch.optim.AdamW(groups, lr=options.peak_rate, betas=(first, second), fused=True)
+
+
+def add_dropout(model: nn.Module, share: float) -> None:
+    """Drop a share of what every attention and feed-forward adds, in training mode only."""
+    if share <= 0:
+        return
+    for module in model.modules():
+        if isinstance(module, Attention | FeedForward):
+            module.register_forward_hook(lambda owner, _, out: F.dropout(out, share, owner.training))

@@ -1,0 +1,69 @@
+"""How a CSM is trained: every figure of a run in one strict config, stored beside the run. Knows no tensors."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..configuration import from_dict
+from ..csm.config import CsmConfig
+from ..csm.loss import LossWeights
+from ..errors import InputError
+from .batches import Phase
+from .csm_data import Augmentation
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """AdamW with linear warm-up and a cosine to `final_share` of the peak rate at the end of the budget."""
+
+    peak_rate: float = 1e-3
+    warmup_steps: int = 400
+    final_share: float = 0.03
+    betas: tuple[float, ...] = (0.9, 0.95)
+    weight_decay: float = 0.1  # on matrices; never on embeddings and scales
+    clip: float = 1.0
+    average_decay: float = 0.999
+    dropout: float = 0.1  # on what each attention and feed-forward adds
+    spike: float = 8.0  # a step whose gradient is so many times the recent median is left out
+
+    def rate(self, step: int, progress: float) -> float:
+        """Learning rate of step number `step` (from 0) at `progress` in 0..1 of the budget."""
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress))))
+        share = self.final_share + (1 - self.final_share) * cosine
+        return self.peak_rate * share * min(1.0, (step + 1) / max(1, self.warmup_steps))
+
+
+@dataclass(frozen=True)
+class CsmRecipe:
+    """A whole run: the model's sizes, the voices, the curriculum, the loss and the optimiser."""
+
+    model: CsmConfig
+    voices: dict[str, int]  # teacher voice to speaker id
+    phases: tuple[Phase, ...] = (Phase(1.0, 375),)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    loss: LossWeights = field(default_factory=LossWeights)
+    depth_fraction: float = 0.25
+    frames_per_batch: int = 1400
+    optimization: Optimization = field(default_factory=Optimization)
+    precision: str = "bfloat16"  # of the matrix products; weights and losses stay float32
+    validate_every: int = 400  # steps
+    checkpoint_minutes: float = 4.0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("float32", "bfloat16"):
+            raise InputError(f"precision is {self.precision!r}; use float32 or bfloat16.", field="precision")
+        if not self.phases or self.phases[-1].until < 1:
+            raise InputError("The last phase should last until 1.", field="phases")
+
+
+def load_recipe(path: Path) -> CsmRecipe:
+    """Read a recipe's JSON. Raises InputError naming the key that is unknown, missing or mistyped."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no readable recipe: {error}.", field="config") from error
+    return from_dict(CsmRecipe, values, path.name)

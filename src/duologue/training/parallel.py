@@ -1,0 +1,70 @@
+"""Several processes, one batch: the little of torch.distributed that a training loop needs. Knows no model.
+
+Started by torchrun (or `--processes N`, which calls it). Each process works on its share of the global batch with loss
+parts scaled to the global counts, so that the *sum* of gradients is the gradient of the whole batch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as distributed
+from torch import nn
+
+
+class Group:
+    """This process's place among its peers; alone, every operation is the identity."""
+
+    def __init__(self) -> None:
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        if self.size > 1 and not distributed.is_initialized():
+            distributed.init_process_group("gloo")
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.rank == 0
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Add every process's gradients, in place and identically everywhere; a missing gradient counts as zero."""
+        if self.size == 1:
+            return
+        wanted = list(parameters)
+        for parameter in wanted:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        flat = torch.cat([parameter.grad.flatten() for parameter in wanted if parameter.grad is not None])
+        distributed.all_reduce(flat)
+        for parameter, part in zip(wanted, flat.split([each.numel() for each in wanted]), strict=True):
+            parameter.grad = part.view_as(parameter)
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum of a small tensor over all processes."""
+        if self.size > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def agree(self, value: float) -> float:
+        """The leader's value, everywhere (clocks differ; decisions must not)."""
+        if self.size == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64)
+        distributed.broadcast(shared, 0)
+        return float(shared)
+
+    def close(self) -> None:
+        """Leave the group."""
+        if self.size > 1 and distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def relaunch(module: str, arguments: list[str], processes: int) -> None:
+    """Replace this process by `processes` of them under torchrun, unless it is one of them already."""
+    if processes > 1 and "RANK" not in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        os.execv(sys.executable, [*command, "-m", module, *arguments])

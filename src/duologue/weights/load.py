@@ -1,0 +1,119 @@
+"""From a name to files: the embedded voice, a hub repository, a folder or a file. Knows paths, builds nothing.
+
+A model of ours is a folder: csm.safetensors, codec.safetensors, voices/, and model.json that tells how its text is read.
+Sesame's and transformers' models come as they are published; Mimi is then inside, beside, or fetched from Kyutai.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..configuration import from_dict
+from ..errors import InputError, WeightsNotFound
+from .checkpoint import open_checkpoint, read_json
+from .embedded import embedded_folder
+from .hub import ANYHOW, HubAccess, fetch_file, fetch_model, is_repository
+
+TextKind = Literal["phones", "llama"]
+OWN_CARD = "model.json"
+CODEC_NAMES = ("codec.safetensors", "tokenizer-e351c8d8-checkpoint125.safetensors")
+KYUTAI_REPOSITORY = "kyutai/moshiko-pytorch-bf16"
+KYUTAI_FILE = "tokenizer-e351c8d8-checkpoint125.safetensors"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What model.json says: a name, how text becomes ids, and the voice that speaks if none is named."""
+
+    name: str
+    text: TextKind
+    default_voice: str = ""
+    licence: str = ""
+    noise: bool = False  # random weights for trying things out: noise, not speech
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where everything of one model is. `codec` None: inside the checkpoint. `tokenizer` None: from its usual place."""
+
+    card: ModelCard
+    csm: Path
+    codec: Path | None
+    tokenizer: Path | None
+    voices: tuple[Path, ...]
+
+
+def locate(source: str | Path | None = None, access: HubAccess = ANYHOW) -> ModelFiles:
+    """Find a model's files, fetching what is missing. Raises WeightsNotFound, WeightsDamaged or InputError."""
+    if source is None:
+        return _of_folder(embedded_folder(), access)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _of_folder(path, access)
+    if path.is_file():
+        return _of_file(path, access)
+    if isinstance(source, str) and is_repository(source):
+        return _foreign(fetch_model(source, access), source, access)
+    raise WeightsNotFound(
+        f"There is no model {str(source)!r}.", hint="Give a folder, a .safetensors file or a hub name: owner/name."
+    )
+
+
+def locate_codec(source: str | Path | None = None, access: HubAccess = ANYHOW) -> Path | ModelFiles:
+    """Find a codec: a Mimi checkpoint itself, or the model whose codec is meant."""
+    path = Path(source).expanduser() if source is not None else None
+    if path is not None and path.exists() and not (path / OWN_CARD).is_file():
+        checkpoint = open_checkpoint(path)
+        if checkpoint.layout in ("kyutai-mimi", "transformers-mimi"):
+            return path if path.is_dir() or checkpoint.layout == "kyutai-mimi" else path.parent
+    return locate(source, access)
+
+
+def _of_folder(folder: Path, access: HubAccess) -> ModelFiles:
+    if not (folder / OWN_CARD).is_file():
+        return _foreign(folder, folder.name, access)
+    card = _card(folder / OWN_CARD)
+    csm = folder / "csm.safetensors"
+    if not csm.is_file():
+        raise WeightsNotFound(f"{folder} has {OWN_CARD} but no csm.safetensors.", hint="Copy the whole folder.")
+    voices = tuple(sorted((folder / "voices").glob("*.safetensors")))
+    return ModelFiles(card, csm, _codec_beside(folder, csm, access), _tokenizer_in(folder), voices)
+
+
+def _card(path: Path) -> ModelCard:
+    values: dict[str, Any] = read_json(path)
+    try:
+        return from_dict(ModelCard, values, path.name)
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}", hint=error.hint, field=error.field) from error
+
+
+def _of_file(path: Path, access: HubAccess) -> ModelFiles:
+    folder = path.parent
+    if (folder / OWN_CARD).is_file() and path.name == "csm.safetensors":
+        return _of_folder(folder, access)
+    return _foreign(path, path.stem, access)
+
+
+def _foreign(path: Path, name: str, access: HubAccess) -> ModelFiles:
+    """A model in somebody else's layout, or a file of ours without its folder."""
+    folder = path if path.is_dir() else path.parent
+    checkpoint = open_checkpoint(path)
+    inside = any(key.startswith("codec_model.") for key in checkpoint.tensors)
+    codec = None if inside else _codec_beside(folder, path, access)
+    text: TextKind = "phones" if checkpoint.layout == "duologue" else "llama"
+    return ModelFiles(ModelCard(name, text), path, codec, _tokenizer_in(folder), ())
+
+
+def _codec_beside(folder: Path, csm: Path, access: HubAccess) -> Path:
+    for name in CODEC_NAMES:
+        if (folder / name).is_file() and folder / name != csm:
+            return folder / name
+    return fetch_file(KYUTAI_REPOSITORY, KYUTAI_FILE, HubAccess(None, access.token, access.cache_dir, access.offline))
+
+
+def _tokenizer_in(folder: Path) -> Path | None:
+    path = folder / "tokenizer.json"
+    return path if path.is_file() else None

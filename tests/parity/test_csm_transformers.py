@@ -1,0 +1,94 @@
+"""Our CSM and transformers' are the same function: logits, greedy speech, files, losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+transformers = pytest.importorskip("transformers")
+
+from duologue.csm.frames import Segment, lay_out  # noqa: E402
+from duologue.csm.loss import collate, csm_losses  # noqa: E402
+from duologue.csm.model import Csm  # noqa: E402
+from duologue.engine.torch_engine import TorchEngine  # noqa: E402
+from duologue.evaluation import parity_csm  # noqa: E402
+from duologue.weights.csm_files import CsmWeights, build_csm, read_csm, write_csm  # noqa: E402
+from duologue.weights.transformers_csm import from_file, split_codec  # noqa: E402
+
+CONFIG = parity_csm.SIZES["small"]
+PROMPTS = parity_csm.prompts(CONFIG)
+FRAMES = 64
+
+
+@pytest.fixture(scope="module")
+def reference() -> Any:
+    return parity_csm.build_reference(CONFIG, parity_csm.SMALL_CODEC)
+
+
+@pytest.fixture(scope="module")
+def ours(reference: Any) -> Csm:
+    return parity_csm.build_ours(reference, CONFIG)
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_logits_agree_and_greedy_speech_is_identical(name: str, reference: Any, ours: Csm) -> None:
+    found = parity_csm.compare(reference, ours, name, PROMPTS[name], FRAMES)
+    assert found.frames == FRAMES
+    assert found.distinct_frames > FRAMES // 2
+    assert found.differing_codes == 0
+    assert found.backbone_logits < 1e-4
+    assert found.depth_logits < 1e-4
+
+
+def weights_of(reference: Any) -> CsmWeights:
+    tensors, codec = split_codec(reference.state_dict())
+    return CsmWeights(CONFIG, from_file(tensors, CONFIG), codec_tensors=codec, codec_config=codec_config(reference))
+
+
+def codec_config(reference: Any) -> dict[str, Any]:
+    values: dict[str, Any] = reference.config.codec_config.to_dict()
+    return values
+
+
+def test_transformers_loads_what_we_save_and_says_the_same(reference: Any, tmp_path: Path) -> None:
+    write_csm(weights_of(reference), tmp_path, "transformers-csm")
+    loaded, report = transformers.CsmForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"))
+    engine = TorchEngine(build_csm(weights_of(reference)))
+    for turns in PROMPTS.values():
+        inputs, segments = parity_csm._their_inputs(loaded, turns)
+        theirs = parity_csm._their_speech(loaded.eval(), inputs, 16)
+        spoken = parity_csm._our_speech(engine, lay_out(CONFIG, segments), segments[-1], 16)
+        assert (theirs == spoken).all()
+
+
+def test_we_load_what_transformers_saves(reference: Any, tmp_path: Path) -> None:
+    reference.save_pretrained(tmp_path, max_shard_size="200KB")
+    assert (tmp_path / "model.safetensors.index.json").exists()
+    back = read_csm(tmp_path)
+    wanted = weights_of(reference)
+    assert back.config == parity_csm.replace(CONFIG, codec_entries=64)
+    assert back.tensors.keys() == wanted.tensors.keys()
+    assert all(torch.equal(back.tensors[name], wanted.tensors[name]) for name in wanted.tensors)
+    assert back.codec_tensors.keys() == wanted.codec_tensors.keys()
+
+
+def test_training_losses_agree(reference: Any, ours: Csm) -> None:
+    """Their labels for every frame and EOS of two turns, against our losses of the same."""
+    turns = [
+        parity_csm.Turn(t.text, w.wav)
+        for t, w in zip(PROMPTS["text turns"], PROMPTS["two speakers' audio"], strict=False)
+    ]
+    turns = turns[:2]
+    inputs, segments = parity_csm._their_inputs(reference, turns)
+    ids = inputs["input_ids"]
+    config = reference.config
+    labels = torch.where((ids == config.audio_token_id) | (ids == config.audio_eos_token_id), ids, -100)
+    with torch.inference_mode():
+        theirs = reference(**inputs, labels=labels)
+        found = csm_losses(ours, collate([lay_out(CONFIG, [Segment(s.text, s.codes) for s in segments])]))
+    torch.testing.assert_close(found.first, theirs.backbone_loss, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.depth, theirs.depth_decoder_loss, rtol=1e-5, atol=1e-5)

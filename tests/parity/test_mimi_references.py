@@ -1,0 +1,90 @@
+"""The same random weights in other people's Mimi: the same codes and the same sound, on speech and on noise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from duologue.evaluation.mimi_references import MoshiMimi, TransformersMimi, lively_codec
+from duologue.evaluation.parity_mimi import compare, holds, make_noise
+
+from ..mimi.codecs import FRAME, SMALL, short_sighted, small, speech
+
+REFERENCES = {"transformers": TransformersMimi, "moshi": MoshiMimi}
+
+
+@pytest.fixture(scope="module", params=list(REFERENCES))
+def reference(request, tmp_path_factory):
+    return REFERENCES[request.param](small(), tmp_path_factory.mktemp(request.param))
+
+
+@pytest.mark.parametrize("sound", ["speech", "noise"])
+def test_codes_are_identical_and_sound_within_1e_4(reference, sound):
+    wav = speech() if sound == "speech" else make_noise(12.0)  # both longer than the attention's 10 s
+    figures = compare(small(), reference, wav)
+    assert figures["codes_different"] == 0, figures
+    assert holds(figures) and figures["latents_max_difference"] < 1e-5
+    assert figures["latents_std"] > 0.1 and figures["audio_peak"] > 0.1  # there was something to compare
+
+
+@pytest.mark.parametrize("samples", [1, 100, FRAME + 1, 5 * FRAME + 959, 5 * FRAME + 961])
+def test_the_last_partial_frame_follows_the_references_rule(reference, samples):
+    wav = speech()[..., 20_000 : 20_000 + samples]
+    assert torch.equal(small().encode(wav, tail=reference.tail), reference.encode(wav))
+
+
+def test_streaming_beyond_ten_seconds_gives_what_the_reference_gives_whole(reference):
+    codec, wav = small(), speech()[..., : 300 * FRAME]
+    codes, state, sound = reference.encode(wav), codec.init_decode_state(1), []
+    encode_state, streamed = codec.init_encode_state(1), []
+    for start in range(0, 300, 25):
+        piece = wav[..., start * FRAME : (start + 25) * FRAME]
+        part, encode_state = codec.encode_step(piece, encode_state)
+        streamed.append(part)
+        piece, state = codec.decode_step(codes[..., start : start + 25], state)
+        sound.append(piece)
+    assert torch.equal(torch.cat(streamed, dim=-1), codes)
+    torch.testing.assert_close(torch.cat(sound, dim=-1), reference.decode(codes), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", list(REFERENCES))
+def test_a_short_context_is_honoured_too(name, tmp_path):
+    reference = REFERENCES[name](short_sighted(), tmp_path)
+    assert holds(compare(short_sighted(), reference, speech()[..., :120_000]))
+
+
+@pytest.mark.parametrize("name", list(REFERENCES))
+def test_other_weights_agree_as_well(name, tmp_path):
+    codec = lively_codec(SMALL, speech()[..., :96_000], seed=7)
+    assert holds(compare(codec, REFERENCES[name](codec, tmp_path), speech()[..., :120_000]))
+
+
+def test_transformers_loads_every_tensor_we_saved(tmp_path):
+    from duologue.weights.mimi import save_mimi
+    from transformers import MimiModel
+
+    save_mimi(small(), tmp_path, "transformers")
+    _, report = MimiModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report.values()), report
+
+
+def test_we_load_what_transformers_saved(tmp_path):
+    from duologue.weights.mimi import load_mimi
+    from transformers import MimiModel
+
+    reference = TransformersMimi(small(), tmp_path / "ours")
+    MimiModel.from_pretrained(tmp_path / "ours").save_pretrained(tmp_path / "theirs")
+    again = load_mimi(tmp_path / "theirs")
+    assert again.config == small().config
+    codes = again.encode(speech()[..., :50_000], tail="layers")
+    assert torch.equal(codes, reference.encode(speech()[..., :50_000]))
+
+
+def test_a_wrong_rotation_would_be_noticed(tmp_path):
+    """The comparison has teeth: swapping two rows of one head's queries parts the codes."""
+    reference, codec = TransformersMimi(small(), tmp_path), lively_codec(SMALL, speech()[..., :96_000])
+    codec.load_state_dict(small().state_dict())
+    with torch.no_grad():
+        rows = codec.encoder_transformer.layers[0].qkv.weight
+        rows[[0, 2]] = rows[[2, 0]].clone()
+    assert not holds(compare(codec, reference, speech()[..., :120_000]))

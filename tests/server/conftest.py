@@ -1,0 +1,118 @@
+"""A real server on a real port, speaking the noise of the tiny model."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from duologue.api import Model
+from duologue.engine.base import Cache, Engine, Frame, FrameRequest
+from duologue.server.app import create_app
+from duologue.server.services import Services
+from duologue.server.settings import ServerSettings
+
+
+@dataclass
+class Running:
+    """One server process-in-a-thread."""
+
+    url: str
+    app: FastAPI
+
+    @property
+    def services(self) -> Services:
+        services: Services = self.app.state.services
+        return services
+
+    def client(self, **headers: str) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=30, headers=headers)
+
+    def wait_until_idle(self, seconds: float = 5) -> None:
+        deadline = time.monotonic() + seconds
+        while self.services.streams.admission.active:
+            assert time.monotonic() < deadline, "a row is still held"
+            time.sleep(0.005)
+
+
+@contextmanager
+def running(model: Model, settings: ServerSettings) -> Iterator[Running]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        app = create_app(model, settings)
+        config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=3)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.005)
+        yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", app)
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive(), "the server did not end"
+
+
+class PacedEngine:
+    """An engine that counts its steps and holds each one until it is allowed. The steps themselves are real."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.config, self.name = engine.config, engine.name
+        self.frames_drawn = 0
+        self.seconds_per_step = 0.0
+        self.allowed: threading.Semaphore | None = None
+
+    def new_cache(self) -> Cache:
+        return self._engine.new_cache()
+
+    def prefill(self, cache: Cache, rows: np.ndarray, positions: np.ndarray) -> None:
+        self._engine.prefill(cache, rows, positions)
+
+    def frames(self, requests: list[FrameRequest]) -> list[Frame]:
+        if self.allowed is not None:
+            self.allowed.acquire()
+        time.sleep(self.seconds_per_step)
+        frames = self._engine.frames(requests)
+        self.frames_drawn += len(requests)
+        return frames
+
+
+Serve = Callable[..., Running]
+
+
+@pytest.fixture(scope="session")
+def server(tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server for all tests that leave it as it was."""
+    folder = tmp_path_factory.mktemp("voices")
+    with running(tiny_model, ServerSettings(voices_folder=folder, max_characters=300)) as started:
+        yield started
+
+
+@pytest.fixture
+def serve(tiny_model: Model) -> Iterator[Serve]:
+    """Start servers with settings of their own; `paced=True` gives `.services.engine` a paced engine."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+
+        def start(engine: Engine | None = None, **settings: object) -> Running:
+            source = tiny_model
+            model = Model(source.card, engine or source.engine, source.codec, source.reader, source.voices)
+            return stack.enter_context(running(model, ServerSettings(**settings)))  # type: ignore[arg-type]
+
+        yield start
+
+
+@pytest.fixture
+def paced(tiny_model: Model) -> PacedEngine:
+    return PacedEngine(tiny_model.engine)
