@@ -60,8 +60,9 @@ def write_tiny_model(folder: Path, *, aligned: bool = True) -> Path:
     config = tiny_csm_config(aligned=aligned)
     csm, codec = Csm(config), Mimi(tiny_codec_config())
     with torch.no_grad():
-        for parameter in codec.decoder.parameters():
-            parameter.mul_(2.5)
+        for name, parameter in codec.named_parameters():  # without training, sound would hardly move codes
+            if name.startswith(("encoder.", "downsample", "quantizer")):
+                parameter.mul_(4.0)
     folder.mkdir(parents=True, exist_ok=True)
     write_csm(CsmWeights(config, csm.state_dict()), folder / "csm.safetensors", "duologue")
     save_mimi(codec, folder / "codec.safetensors")

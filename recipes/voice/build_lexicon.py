@@ -50,7 +50,9 @@ def read_source(folder: Path, name: str) -> dict:
 
 def draft(folder: Path, accent: Accent) -> dict[str, Entry]:
     """All entries of an accent; the reviewed file wins."""
-    entries = {word: Entry({"DEFAULT": phones}, False) for word, phones in read_source(folder, f"{accent}_silver.json").items()}
+    entries = {
+        word: Entry({"DEFAULT": phones}, False) for word, phones in read_source(folder, f"{accent}_silver.json").items()
+    }
     for word, phones in read_source(folder, f"{accent}_gold.json").items():
         entries[word] = Entry({"DEFAULT": phones} if isinstance(phones, str) else phones, True)
     return entries

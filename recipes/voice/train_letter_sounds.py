@@ -1,4 +1,4 @@
-"""Learn text/data/letter_sounds.safetensors: letters -> phones, from the lexicons (and names) that the package already has.
+"""Learn text/data/letter_sounds.safetensors: letters -> phones, from misaki's lexicons.
 
     python recipes/voice/train_letter_sounds.py misaki/data src/duologue/text/data/letter_sounds.safetensors
 
@@ -38,7 +38,12 @@ def lexicon_words(folder: Path) -> list[Word]:
         for word, entry in sorted(draft(folder, accent).items()):
             lower = word.lower()
             spelled_out = len(word) > 1 and word.isupper()
-            if entry.default and not spelled_out and all(letter in LETTERS for letter in lower) and 2 <= len(word) <= 20:
+            if (
+                entry.default
+                and not spelled_out
+                and all(letter in LETTERS for letter in lower)
+                and 2 <= len(word) <= 20
+            ):
                 words.append((lower, tuple(units_of(entry.default.replace("ɾ", "T").replace("ʔ", "t"))), number))
     return words
 
@@ -137,7 +142,12 @@ def samples(aligned: list[tuple[Word, list[tuple[str, ...]]]], chunk_ids: dict[s
         accents += [accent] * len(ids)
         choices += ids
     as_bytes = torch.from_numpy(np.concatenate(windows).astype(np.uint8))
-    return as_bytes, torch.tensor(earlier, dtype=torch.int16), torch.tensor(accents, dtype=torch.uint8), torch.tensor(choices)
+    return (
+        as_bytes,
+        torch.tensor(earlier, dtype=torch.int16),
+        torch.tensor(accents, dtype=torch.uint8),
+        torch.tensor(choices),
+    )
 
 
 def train(model: Reader, data: tuple[torch.Tensor, ...]) -> None:

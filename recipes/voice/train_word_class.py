@@ -26,7 +26,16 @@ EPOCHS, BATCH, RATE, DECAY, AMBIGUOUS_WEIGHT = 4, 512, 0.02, 2e-6, 10.0
 
 def class_of(tag: str) -> int:
     """Fold a Penn tag onto the classes that matter for pronunciation."""
-    tag = {"NNS": "NN", "NNPS": "NNP", "VBZ": "VB", "VBG": "VB", "JJR": "JJ", "JJS": "JJ", "RBR": "RB", "RBS": "RB"}.get(tag, tag)
+    tag = {
+        "NNS": "NN",
+        "NNPS": "NNP",
+        "VBZ": "VB",
+        "VBG": "VB",
+        "JJR": "JJ",
+        "JJS": "JJ",
+        "RBR": "RB",
+        "RBS": "RB",
+    }.get(tag, tag)
     return CLASSES.index(tag) if tag in CLASSES else CLASSES.index("X")
 
 
@@ -69,11 +78,11 @@ def main() -> None:
             loss.backward()
             optimiser.step()
     learned = table.weight.detach().numpy()
-    packed = np.clip(np.round(learned * (127 / np.abs(learned).max()) ), -127, 127).astype(np.int8)
+    packed = np.clip(np.round(learned * (127 / np.abs(learned).max())), -127, 127).astype(np.int8)
     guesses = packed[rows].sum(1, dtype=np.int32).argmax(1)
     right = guesses == classes
     ambiguous = weights > 1
-    print(f"held out: {right[held_out].mean():.4f} of all words, {right[held_out & ambiguous].mean():.4f} of ambiguous ones")
+    print(f"held out: {right[held_out].mean():.4f} of all, {right[held_out & ambiguous].mean():.4f} of ambiguous words")
     arguments.out.write_bytes(gzip.compress(packed.tobytes(), 9, mtime=0))
     print(f"{arguments.out}: {arguments.out.stat().st_size} bytes")
 

@@ -142,6 +142,8 @@ class Model:
             voice = self._named_voice(voice)
         if voice.codes is None or voice.codec != self.codec.fingerprint or len(voice.codes) < self.config.num_codebooks:
             voice = voice.with_codes(self.codec.encode(voice.audio.samples), self.codec.fingerprint)
+            if voice.name in self.voices and self.voices[voice.name].audio is voice.audio:
+                self.voices[voice.name] = voice
         return voice
 
     def _named_voice(self, name: str) -> Voice:
@@ -215,10 +217,11 @@ def load(
 ) -> Model:
     """Load a model: the embedded voice (None), "owner/name" on the hub, a folder or a .safetensors file.
 
-    `device` is auto, cpu, cuda or mps; `engine` is auto, torch or native. Raises WeightsNotFound, WeightsDamaged,
+    `device` is auto, cpu, cuda or mps; `engine` is auto, torch, native, or native with a weight
+    format, such as native-int8. Raises WeightsNotFound, WeightsDamaged,
     LayoutMismatch, BackendUnavailable.
     """
-    if engine not in ENGINES:
+    if engine not in ENGINES and not engine.startswith("native-"):
         raise InputError(f"There is no engine {engine!r}.", hint=f"Use {', '.join(ENGINES)}.", field="engine")
     files = locate(source, HubAccess(revision, token, cache_dir, offline))
     return build(files, device, engine, HubAccess(None, token, cache_dir, offline))

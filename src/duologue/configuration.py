@@ -16,9 +16,7 @@ C = TypeVar("C")
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Return plain JSON-ready values, nested configs as nested dicts."""
-    return {
-        field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)
-    }
+    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
 def _plain(value: Any) -> Any:

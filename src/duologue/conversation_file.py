@@ -117,10 +117,15 @@ def _voice(entry: dict[str, Any], number: int, tensors: Mapping[str, np.ndarray]
     if audio.ndim != 1 or audio.dtype != np.int16 or not 0 < len(audio) <= MAX_SECONDS * RATE_HZ:
         raise ValueError("a voice's audio is unusable")
     return Voice(
-        _words(entry["name"]), _words(entry["transcript"]), Audio((audio / np.float32(32767)).astype(np.float32)), _number(number),
-        _words(entry["accent"]), _integers(tensors.get(f"voice.{number}.codes"), 2),
-        _integers(tensors.get(f"voice.{number}.pointers"), 1), _words(entry["codec"]),
-    )  # fmt: skip
+        _words(entry["name"]),
+        _words(entry["transcript"]),
+        Audio((audio / np.float32(32767)).astype(np.float32)),
+        _number(number),
+        _words(entry["accent"]),
+        _integers(tensors.get(f"voice.{number}.codes"), 2),
+        _integers(tensors.get(f"voice.{number}.pointers"), 1),
+        _words(entry["codec"]),
+    )
 
 
 def _words(value: Any) -> str:

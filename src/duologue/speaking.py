@@ -141,8 +141,8 @@ class Speech:
 
     A sentence that fails its checks is spoken again with a new seed as long as none of its sound has left. Iterating
     directly, sound leaves at once, so only a sentence without any sound can be tried again and other failures are
-    raised where they are found; `checked` and `collect` hold each sentence back until it is good. Both give the same samples for
-    the same seed when nothing fails. `close` stops within a frame; what was spoken stays in the context.
+    raised where they are found; `checked` and `collect` hold each sentence back until it is good. All give the same
+    samples for the same seed when nothing fails. `close` stops within a frame; what was spoken stays in the context.
     """
 
     def __init__(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import MimiModel
 
 from duologue.evaluation.mimi_references import MoshiMimi, TransformersMimi, lively_codec
 from duologue.evaluation.parity_mimi import compare, holds, make_noise
+from duologue.weights.mimi import load_mimi, save_mimi
 
 from ..mimi.codecs import FRAME, SMALL, short_sighted, small, speech
 
@@ -60,18 +62,12 @@ def test_other_weights_agree_as_well(name, tmp_path):
 
 
 def test_transformers_loads_every_tensor_we_saved(tmp_path):
-    from duologue.weights.mimi import save_mimi
-    from transformers import MimiModel
-
     save_mimi(small(), tmp_path, "transformers")
     _, report = MimiModel.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(report.values()), report
 
 
 def test_we_load_what_transformers_saved(tmp_path):
-    from duologue.weights.mimi import load_mimi
-    from transformers import MimiModel
-
     reference = TransformersMimi(small(), tmp_path / "ours")
     MimiModel.from_pretrained(tmp_path / "ours").save_pretrained(tmp_path / "theirs")
     again = load_mimi(tmp_path / "theirs")

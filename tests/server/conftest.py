@@ -47,6 +47,7 @@ class Running:
 @contextmanager
 def running(model: Model, settings: ServerSettings) -> Iterator[Running]:
     with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)  # so that slow readers are felt
         listener.bind(("127.0.0.1", 0))
         app = create_app(model, settings)
         config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=3)

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from .toy_corpus import MODEL, VOICES, write_toy_corpus
 
 from duologue.csm.frames import INACTIVE
 from duologue.errors import InputError, WeightsDamaged
@@ -13,6 +12,8 @@ from duologue.text.units import UNIT_IDS
 from duologue.training.batches import BatchPlan, Cursor, Phase, Stretch
 from duologue.training.code_shards import SpokenTurn, load_items, read_code_shard, write_code_shard
 from duologue.training.csm_data import Augmentation, items_of_split, make_batch, part_of_batch, shuffled_text, turn_rows
+
+from .toy_corpus import MODEL, VOICES, write_toy_corpus
 
 QUIET = Augmentation(0.0, 0.0)
 
@@ -108,7 +109,11 @@ def test_strangers_text_keeps_speaker_and_codes(items):
         for turn, strange in zip(item, changed, strict=True):
             assert np.array_equal(turn.codes, strange.codes)
             assert turn.text[0] == strange.text[0]
-    assert any(turn.text.tolist() != s.text.tolist() for a, b in zip(items, other, strict=True) for turn, s in zip(a, b, strict=True))
+    assert any(
+        turn.text.tolist() != s.text.tolist()
+        for a, b in zip(items, other, strict=True)
+        for turn, s in zip(a, b, strict=True)
+    )
 
 
 FRAMES = [[20, 30, 10], [5], [90], [40, 45], [8, 8, 8, 8]] * 7

@@ -26,7 +26,7 @@ from duologue.training.code_shards import load_items
 from duologue.training.csm_data import Augmentation, items_of_split
 from duologue.training.csm_export import export_csm, load_weights
 from duologue.training.csm_loop import CsmTrainer
-from duologue.training.csm_recipe import CsmRecipe, Optimization
+from duologue.training.csm_recipe import CsmRecipe, Optimization, load_recipe
 from duologue.training.csm_validation import Validation
 from duologue.training.loop_log import read_curves
 
@@ -115,22 +115,22 @@ def test_a_stored_state_goes_on_bit_for_bit(items, tmp_path):
 
 
 def test_killed_at_any_moment_a_run_ends_the_same(corpus, tmp_path):
-    recipe = write_recipe(tmp_path / "recipe.json", toy_recipe(checkpoint_minutes=0.0005, validate_every=25))
-    _train(recipe, corpus, tmp_path / "straight", "--steps", "60").wait(120)
-    killed = _train(recipe, corpus, tmp_path / "killed", "--steps", "60")
+    recipe = write_recipe(tmp_path / "recipe.json", toy_recipe(checkpoint_minutes=0.0005))
+    _train(recipe, corpus, tmp_path / "straight", "--steps", "40").wait(120)
+    killed = _train(recipe, corpus, tmp_path / "killed", "--steps", "40")
     _wait_for(lambda: latest_checkpoint(tmp_path / "killed") is not None, killed)
     time.sleep(0.2)
     killed.send_signal(signal.SIGKILL)
     killed.wait(60)
-    assert latest_checkpoint(tmp_path / "killed").name < "step-00000060"
-    assert _train(recipe, corpus, tmp_path / "killed", "--steps", "60").wait(120) == 0
+    assert latest_checkpoint(tmp_path / "killed").name < "step-00000040"
+    assert _train(recipe, corpus, tmp_path / "killed", "--steps", "40").wait(120) == 0
     ours, theirs = (load_checkpoint(latest_checkpoint(tmp_path / run))[0] for run in ("straight", "killed"))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     steps = [row["step"] for row in read_curves(tmp_path / "killed" / "curves.csv") if "first" in row]
     assert steps == sorted(set(steps))
     assert (tmp_path / "killed" / "curves.png").stat().st_size > 1000
-    assert json.loads((tmp_path / "killed" / "export" / "csm.json").read_text())["training"]["steps"] == 60
+    assert json.loads((tmp_path / "killed" / "export" / "csm.json").read_text())["training"]["steps"] == 40
 
 
 def test_two_processes_take_the_steps_of_one(corpus, tmp_path):
@@ -162,7 +162,10 @@ def test_a_bad_gradient_is_left_out_and_many_end_the_run(items):
 def test_an_export_speaks_like_the_run(taught, items, tmp_path):
     export_csm(tmp_path, taught.average.module, taught.recipe, {"steps": 3})
     listing = json.loads((tmp_path / "csm.json").read_text(encoding="utf-8"))
-    assert [(v["name"], v["speaker"], v["accent"]) for v in listing["voices"]] == [("af_heart", 0, "us"), ("bm_george", 1, "gb")]
+    assert [(v["name"], v["speaker"], v["accent"]) for v in listing["voices"]] == [
+        ("af_heart", 0, "us"),
+        ("bm_george", 1, "gb"),
+    ]
     fresh = CsmTrainer(taught.recipe, items)
     load_weights(tmp_path / "csm.safetensors", fresh)
     text = items[0][0].text
@@ -179,7 +182,10 @@ def test_weights_of_another_size_are_refused(taught, items, tmp_path):
 def test_old_checkpoints_go_and_damaged_ones_are_named(tmp_path):
     for step in (1, 2, 3):
         save_checkpoint(tmp_path, step, {"x": torch.full((4,), float(step))}, {"note": step})
-    assert [path.name for path in checkpoints_in(tmp_path)] == ["step-00000002.safetensors", "step-00000003.safetensors"]
+    assert [path.name for path in checkpoints_in(tmp_path)] == [
+        "step-00000002.safetensors",
+        "step-00000003.safetensors",
+    ]
     newest = latest_checkpoint(tmp_path)
     newest.write_bytes(newest.read_bytes()[:-5])
     with pytest.raises(WeightsDamaged, match="step-00000003"):
@@ -228,10 +234,8 @@ def _wait_for(condition, process: subprocess.Popen[bytes]) -> None:
 def test_a_recipe_is_read_strictly(tmp_path):
     path = write_recipe(tmp_path / "recipe.json", toy_recipe())
     values = json.loads(path.read_text())
-    from duologue.training.csm_recipe import load_recipe
-
     assert load_recipe(path) == toy_recipe()
     path.write_text(json.dumps({**values, "depth_fractoin": 1.0}))
-    with pytest.raises(DuologueError, match="depth_fractoin.*depth_fraction"):
+    with pytest.raises(DuologueError, match=r"depth_fractoin.*depth_fraction"):
         load_recipe(path)
     assert isinstance(load_recipe(Path("recipes/voice/csm.json")), CsmRecipe)

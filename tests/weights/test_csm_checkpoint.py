@@ -79,7 +79,7 @@ def test_altered_headers_give_an_answer_or_a_typed_error(good: bytes, tmp_path: 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsNotFound, match="no file"):
         open_checkpoint(tmp_path / "nothing.safetensors")
-    with pytest.raises(WeightsNotFound, match="no .safetensors"):
+    with pytest.raises(WeightsNotFound, match=r"no \.safetensors"):
         open_checkpoint(tmp_path)
     for name in ("a", "b"):
         (tmp_path / f"{name}.safetensors").write_bytes(raw({}))

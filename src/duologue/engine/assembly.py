@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BackendUnavailable, LayoutMismatch
+from ..errors import BackendUnavailable, InputError, LayoutMismatch
 from ..weights.load import ModelFiles
 from .base import Engine
 
@@ -14,23 +15,54 @@ if TYPE_CHECKING:
     from ..weights.csm_files import CsmWeights
 
 
+SMALL_PARAMETERS = 200_000_000  # up to here float32 weights fit and one core is enough; beyond, int8 and all cores
+
+
 def assemble(files: ModelFiles, device: str = "auto", engine: str = "auto") -> tuple[Engine, SoundCodec]:
     """The engine and the codec of these files.
 
     Raises BackendUnavailable if what was asked for can't run here; "auto" takes what can.
     """
-    import torch
+    from ..weights.csm_files import read_csm
 
-    from ..weights.csm_files import build_csm, read_csm
-    from .torch_engine import TorchEngine
-
-    if engine == "native":
-        raise BackendUnavailable("The native engine is not part of this installation.", hint='Use engine="torch".')
     device = best_device() if device == "auto" else device
     weights = read_csm(files.csm)
     codec = assemble_codec(files, weights.config.num_codebooks, device, weights)
+    network = _native(weights, engine) if engine != "torch" and device == "cpu" else None
+    if network is None and engine.startswith("native"):
+        raise BackendUnavailable(f"The native engine runs on the CPU, not on {device}.", hint='Use device="cpu".')
+    return network or _torch(weights, device), codec
+
+
+def _torch(weights: CsmWeights, device: str) -> Engine:
+    import torch
+
+    from ..weights.csm_files import build_csm
+    from .torch_engine import TorchEngine
+
     dtype = torch.float32 if device.startswith(("cpu", "mps")) else torch.bfloat16
-    return TorchEngine(build_csm(weights, dtype), device, dtype), codec
+    return TorchEngine(build_csm(weights, dtype), device, dtype)
+
+
+def _native(weights: CsmWeights, engine: str) -> Engine | None:
+    """The CPU engine; None if it was not insisted on and can't run here."""
+    from .native_engine import NativeEngine
+
+    large = sum(tensor.numel() for tensor in weights.tensors.values()) > SMALL_PARAMETERS
+    plan = engine.removeprefix("native").removeprefix("-") if engine != "auto" else ""
+    arrays = {name: tensor.float().numpy() for name, tensor in weights.tensors.items()}
+    try:
+        return NativeEngine.from_weights(
+            weights.config, arrays, plan or ("int8" if large else "float32"), threads=_cores() if large else 1
+        )
+    except (BackendUnavailable, InputError):
+        if engine != "auto":
+            raise
+        return None
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def assemble_codec(

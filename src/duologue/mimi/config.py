@@ -13,7 +13,9 @@ RESAMPLING = 2  # latent steps (25 Hz) per frame of codes (12.5 Hz)
 HOPS_PER_STEP = 4  # hops of the spectral front end per latent step
 
 
-MOST = {"layers": 256, "codebooks": 256, "residual_layers": 16, "dilation_base": 8}  # beyond these, a file is damaged
+# Beyond these a file is damaged, and building what it asks for would take all memory or all day.
+MOST = {"layers": 256, "codebooks": 256, "residual_layers": 16, "dilation_base": 8}
+MOST |= {"encoder_blocks": 256, "decoder_blocks": 256, "kernel": 64, "expansion": 64, "pitch_window": 65_536}
 MOST_OTHERWISE = 2**20
 
 
@@ -93,6 +95,10 @@ class MimiConfig:
         _check_sizes(self, "width", "rate_hz")
         if getattr(self, self.frontend) is None:
             raise InputError(f"The sizes of the {self.frontend} front end are missing.", field=self.frontend)
+        if self.spectral is not None:
+            _check_sizes(
+                self.spectral, "dim", "encoder_blocks", "decoder_blocks", "kernel", "expansion", "pitch_window"
+            )
         if self.width % (2 * self.transformer.heads):
             raise InputError("width should be a multiple of twice the heads.", field="transformer.heads")
 

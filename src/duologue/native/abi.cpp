@@ -59,6 +59,11 @@ const char* dl_last_error() { return last_error.c_str(); }
 
 int dl_layout_version() { return 1; }
 
+int dl_structure_bytes(int which) {
+    const size_t sizes[] = {sizeof(dl_matrix), sizeof(dl_table), sizeof(dl_layer), sizeof(dl_stack), sizeof(dl_model), sizeof(dl_request)};
+    return which >= 0 && which < 6 ? static_cast<int>(sizes[which]) : -1;
+}
+
 int dl_runs(const char* path) { return select_kernels(path) != nullptr; }
 
 int64_t dl_packed_bytes(int kind, int group, int rows, int cols) {

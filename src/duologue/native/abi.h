@@ -63,6 +63,7 @@ struct dl_request {
 
 DUOLOGUE_API const char* dl_last_error();
 DUOLOGUE_API int dl_layout_version();
+DUOLOGUE_API int dl_structure_bytes(int which);  // matrix, table, layer, stack, model, request
 DUOLOGUE_API int dl_runs(const char* path);
 DUOLOGUE_API int64_t dl_packed_bytes(int kind, int group, int rows, int cols);
 DUOLOGUE_API int dl_pack(int kind, int group, int rows, int cols, const float* weights, uint8_t* out, float* scale);

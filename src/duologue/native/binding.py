@@ -109,6 +109,7 @@ class CRequest(c.Structure):
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "dl_last_error": (c.c_char_p, []),
     "dl_layout_version": (c.c_int, []),
+    "dl_structure_bytes": (c.c_int, [c.c_int]),
     "dl_runs": (c.c_int, [c.c_char_p]),
     "dl_packed_bytes": (c.c_int64, [c.c_int] * 4),
     "dl_pack": (c.c_int, [*[c.c_int] * 4, _POINTER, _POINTER, c.POINTER(c.c_float)]),
@@ -156,7 +157,9 @@ def library() -> c.CDLL:
         if function is None:
             raise _outdated(path)
         function.restype, function.argtypes = result, arguments
-    if loaded.dl_layout_version() != LAYOUT_VERSION:
+    structures = (CMatrix, CTable, CLayer, CStack, CModel, CRequest)
+    agree = all(loaded.dl_structure_bytes(i) == c.sizeof(structure) for i, structure in enumerate(structures))
+    if loaded.dl_layout_version() != LAYOUT_VERSION or not agree:
         raise _outdated(path)
     return loaded
 

@@ -26,6 +26,8 @@ class RmsNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dtype == torch.float32:
+            return F.rms_norm(x, self.scale.shape, self.scale, self.eps)
         return F.rms_norm(x.float(), self.scale.shape, None, self.eps).to(x.dtype) * self.scale
 
 

@@ -14,9 +14,8 @@ from typing import Any
 
 from fastapi.responses import StreamingResponse
 
-from ..errors import DuologueError
 from .audio_formats import FORMATS
-from .errors import ApiError, of_duologue
+from .errors import ApiError
 from .schemas import SayRequest
 from .streams import SpeechStream
 
@@ -40,9 +39,8 @@ async def events(stream: SpeechStream, count_units: Callable[[], int]) -> AsyncI
     try:
         async for chunk in stream.chunks():
             yield event("speech.audio.delta", audio=base64.b64encode(chunk).decode())
-    except (DuologueError, ApiError) as error:
-        known = of_duologue(error) if isinstance(error, DuologueError) else error
-        yield event("speech.audio.error", **known.body())
+    except ApiError as error:
+        yield event("speech.audio.error", **error.body())
         return
     yield event("speech.audio.done", usage=usage(stream, await asyncio.to_thread(count_units)))
 

@@ -89,20 +89,24 @@ def of_http(error: HTTPException) -> ApiError:
     return ApiError(error.status_code, f"{error.detail}.", code=code, headers=error.headers)
 
 
-def response_of(error: Exception) -> Response:
-    """The answer to any exception; what nobody foresaw is logged here and told without its details."""
+def known(error: BaseException) -> ApiError:
+    """Any exception as an answer. What nobody foresaw is logged here and told without its details."""
+    if isinstance(error, ApiError):
+        return error
     if isinstance(error, RequestValidationError):
-        known = of_validation(error)
-    elif isinstance(error, HTTPException):
-        known = of_http(error)
-    elif isinstance(error, DuologueError):
-        known = of_duologue(error)
-    elif isinstance(error, ApiError):
-        known = error
-    else:
-        log.error("unexpected failure", exc_info=error)
-        known = ApiError(500, "The server failed in a way it didn't foresee; its log has more.", code="internal_error")
-    return JSONResponse(known.body(), status_code=known.status, headers=known.headers)
+        return of_validation(error)
+    if isinstance(error, HTTPException):
+        return of_http(error)
+    if isinstance(error, DuologueError):
+        return of_duologue(error)
+    log.error("unexpected failure", exc_info=error)
+    return ApiError(500, "The server failed in a way it didn't foresee; its log has more.", code="internal_error")
+
+
+def response_of(error: Exception) -> Response:
+    """The answer to an exception."""
+    answer = known(error)
+    return JSONResponse(answer.body(), status_code=answer.status, headers=answer.headers)
 
 
 def install(app: FastAPI) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from ..errors import DuologueError
 from .audio_formats import FORMATS
 from .delivery import answer, usage
-from .errors import ApiError, of_duologue
+from .errors import ApiError
 from .schemas import BatchRequest, SpeechRequest
 from .services import Here, Services
 from .streams import Delivery, SpeechStream
@@ -63,9 +62,8 @@ async def _whole(item: SpeechRequest, here: Services, key: str) -> dict[str, Any
     try:
         stream, headers = await _begin(item, here, key)
         data = b"".join([chunk async for chunk in stream.chunks()])
-    except (ApiError, DuologueError) as error:
-        known = of_duologue(error) if isinstance(error, DuologueError) else error
-        return {"status": known.status, **known.body()}
+    except ApiError as error:
+        return {"status": error.status, **error.body()}
     return {
         "status": 200,
         "content_type": FORMATS[item.response_format].content_type,

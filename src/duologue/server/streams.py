@@ -20,7 +20,7 @@ from ..timebase import FRAME_SAMPLES, samples_to_seconds
 from .admission import Admission, Permit
 from .audio_formats import new_encoder
 from .channel import Channel, ReaderGoneError
-from .errors import ApiError
+from .errors import ApiError, known
 from .metrics import Metrics, PlayClock
 from .settings import ServerSettings
 from .tempo import Tempo
@@ -172,7 +172,7 @@ class _Work:
             outcome = str(gone)
         except Exception as error:  # the border of the worker thread
             outcome = "failed"
-            self._channel.end(error)
+            self._channel.end(known(error))
         self._account(outcome)
 
     def _speak(self) -> None:

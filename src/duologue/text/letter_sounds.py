@@ -63,7 +63,9 @@ def load_network() -> Network:
     chunks = tuple(stored.pop("chunks").tobytes().decode().split("\n"))
     names = [name for name in stored if not name.endswith(".scale")]
     scales = {name: stored.get(f"{name}.scale", np.ones(1)) for name in names}
-    return Network(chunks, **{name: stored[name].astype(np.float32) * scales[name].astype(np.float32) for name in names})
+    return Network(
+        chunks, **{name: stored[name].astype(np.float32) * scales[name].astype(np.float32) for name in names}
+    )
 
 
 @functools.lru_cache(4096)

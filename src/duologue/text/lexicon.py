@@ -86,7 +86,7 @@ class _Lines:
     def __init__(self, blob: bytes) -> None:
         self._blob = blob
         ends = np.flatnonzero(np.frombuffer(blob, np.uint8) == ord("\n"))
-        self._starts = [0, *(ends + 1).tolist()]
+        self._starts = np.concatenate(([0], ends + 1))
 
     def __len__(self) -> int:
         return len(self._starts) - 1

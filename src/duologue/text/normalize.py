@@ -28,9 +28,9 @@ FOLDED = str.maketrans(
     }
 )  # fmt: skip
 TITLES = {
-    "Dr": "Doctor", "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Prof": "Professor", "Rev": "Reverend", "Gen": "General",
-    "Capt": "Captain", "Lt": "Lieutenant", "Sgt": "Sergeant", "Col": "Colonel", "Gov": "Governor", "Sen": "Senator",
-    "Rep": "Representative", "Hon": "Honorable", "Mt": "Mount", "Ft": "Fort",
+    "Dr": "Doctor", "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Prof": "Professor", "Rev": "Reverend",
+    "Gen": "General", "Capt": "Captain", "Lt": "Lieutenant", "Sgt": "Sergeant", "Col": "Colonel",
+    "Gov": "Governor", "Sen": "Senator", "Rep": "Representative", "Hon": "Honorable", "Mt": "Mount", "Ft": "Fort",
 }  # fmt: skip
 ABBREVIATIONS = {
     "Jr": "Junior", "Sr": "Senior", "vs": "versus", "etc": "et cetera", "e.g": "for example", "i.e": "that is",
@@ -40,14 +40,33 @@ ABBREVIATIONS = {
     "Feb": "February", "Aug": "August", "Sept": "September", "Sep": "September", "Oct": "October", "Nov": "November",
     "Dec": "December", "Tues": "Tuesday", "Thurs": "Thursday", "Fri": "Friday", "no": "number", "No": "Number",
 }  # fmt: skip
-NEEDS_NUMBER = ("no", "No", "fig", "Fig", "vol", "Vol", "pp", "est", "Jan", "Feb", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec")
+NEEDS_NUMBER = (
+    "no",
+    "No",
+    "fig",
+    "Fig",
+    "vol",
+    "Vol",
+    "pp",
+    "est",
+    "Jan",
+    "Feb",
+    "Aug",
+    "Sep",
+    "Sept",
+    "Oct",
+    "Nov",
+    "Dec",
+)
 ROMANS = {
     "I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "X": 10, "XI": 11, "XII": 12,
     "XIII": 13, "XIV": 14, "XV": 15, "XVI": 16, "XVII": 17, "XVIII": 18, "XIX": 19, "XX": 20,
 }  # fmt: skip
 ROMAN = "|".join(sorted(ROMANS, key=len, reverse=True))
 NUMBERED = "Chapter|Part|Volume|Book|Act|Scene|Section|Phase|Type|War|Article|Episode|Season|Level|Class|Bowl|Mark"
-REGNAL = "Henry|Louis|Charles|George|James|Edward|William|Richard|Elizabeth|Mary|Pope|Paul|Pius|John|Leo|Benedict|Gregory|"
+REGNAL = (
+    "Henry|Louis|Charles|George|James|Edward|William|Richard|Elizabeth|Mary|Pope|Paul|Pius|John|Leo|Benedict|Gregory|"
+)
 REGNAL += "Francis|Frederick|Philip|Alexander|Nicholas|Napoleon|Peter|Catherine|Innocent"
 SYMBOLS = {
     "&": " and ", "@": " at ", "+": " plus ", "=": " equals ", "%": " percent ", "°": " degrees ", "×": " times ",
@@ -56,7 +75,9 @@ SYMBOLS = {
     "(": ", ", ")": ", ", "[": ", ", "]": ", ", "{": ", ", "}": ", ",
 }  # fmt: skip
 TOP_LEVEL = "com|org|net|edu|gov|io|co|ai|dev|app|info|me|tv|uk|de|fr|ca|us"
-URL = re.compile(rf"\b(?:https?://|www\.)[^\s<>\"')\]]+|\b(?:[a-z0-9-]+\.)+(?:{TOP_LEVEL})\b(?:/[^\s<>\"')\]]*)?", re.IGNORECASE)
+URL = re.compile(
+    rf"\b(?:https?://|www\.)[^\s<>\"')\]]+|\b(?:[a-z0-9-]+\.)+(?:{TOP_LEVEL})\b(?:/[^\s<>\"')\]]*)?", re.IGNORECASE
+)
 EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+\b")
 SPOKEN_MARKS = {".": " dot ", "/": " slash ", "@": " at ", "-": " dash ", "_": " underscore ", ":": " colon ", "?": " ",
                 "=": " equals ", "&": " and ", "#": " ", "+": " plus ", "%": " percent ", "~": " "}  # fmt: skip
@@ -104,7 +125,9 @@ def _remove_markup(text: str) -> str:
 
 def _speak_links(text: str) -> str:
     text = EMAIL.sub(lambda match: _spell_marks(match[0]), text)
-    return URL.sub(lambda match: _spell_marks(re.sub(r"^(?:https?://)?(?:www\.)?|/$", "", match[0], flags=re.IGNORECASE)), text)
+    return URL.sub(
+        lambda match: _spell_marks(re.sub(r"^(?:https?://)?(?:www\.)?|/$", "", match[0], flags=re.IGNORECASE)), text
+    )
 
 
 def _spell_marks(address: str) -> str:
@@ -121,14 +144,18 @@ def _expand(text: str) -> str:
     text = re.sub(rf"\b({NUMBERED}) ({ROMAN})\b(?!')", lambda match: f"{match[1]} {ROMANS[match[2]]}", text)
     text = re.sub(rf"\b({REGNAL}) ((?!I\b){ROMAN})\b(?!')", lambda match: f"{match[1]} the {ROMANS[match[2]]}th", text)
     text = re.sub(r"#(?=\d)", "number ", text)
-    return re.sub(r"\b([ap])\.m\.(?= [a-z]|,|\?)|\b([ap])\.m\b\.?", lambda match: (match[1] or match[2]).upper() + "M", text)
+    return re.sub(
+        r"\b([ap])\.m\.(?= [a-z0-9]|[,?!;:])|\b([ap])\.m\b", lambda match: (match[1] or match[2]).upper() + "M", text
+    )
 
 
 def _abbreviation(match: re.Match[str]) -> str:
     short, comma, space, following = match.groups()
     if short in NEEDS_NUMBER and not following.isdigit():
         return match[0]
-    ends_sentence = not following or (following.isupper() and short in ("etc", "Inc", "Ltd", "Corp", "Ave", "Blvd", "Rd"))
+    ends_sentence = not following or (
+        following.isupper() and short in ("etc", "Inc", "Ltd", "Corp", "Ave", "Blvd", "Rd")
+    )
     return ABBREVIATIONS[short] + comma + ("." if ends_sentence and not comma else "") + space
 
 

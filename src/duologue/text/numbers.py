@@ -11,10 +11,16 @@ from collections.abc import Callable
 
 from num2words import num2words
 
-MONTHS = "January February March April May June July August September October November December".split()
-MONTH = "|".join(MONTHS)
-CURRENCIES = {"$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent"), "¥": ("yen", ""), "₹": ("rupee", "paisa")}
-IRREGULAR = {"penny": "pence", "yen": "yen", "paisa": "paise", "foot": "feet", "inch": "inches", "hertz": "hertz"}
+MONTH = "January|February|March|April|May|June|July|August|September|October|November|December"
+MONTHS = MONTH.split("|")
+CURRENCIES = {
+    "$": ("dollar", "cent"),
+    "£": ("pound", "penny"),
+    "€": ("euro", "cent"),
+    "¥": ("yen", ""),
+    "₹": ("rupee", "paisa"),
+}
+IRREGULAR = {"penny": "pence", "yen": "yen", "paisa": "paise", "foot": "feet", "hertz": "hertz"}
 SCALES = {"k": "thousand", "m": "million", "bn": "billion", "b": "billion"}
 UNITS = {
     "km/h": "kilometer an hour", "mph": "mile an hour", "km": "kilometer", "cm": "centimeter", "mm": "millimeter",
@@ -23,8 +29,8 @@ UNITS = {
     "GB": "gigabyte", "MB": "megabyte", "KB": "kilobyte", "kB": "kilobyte", "TB": "terabyte", "Hz": "hertz",
     "kHz": "kilohertz", "MHz": "megahertz", "GHz": "gigahertz", "kW": "kilowatt", "kWh": "kilowatt hour", "W": "watt",
     "V": "volt", "ms": "millisecond", "sec": "second", "secs": "second", "min": "minute", "mins": "minute",
-    "hr": "hour", "hrs": "hour", "h": "hour", "s": "second", "yr": "year", "yrs": "year", "°C": "degree Celsius", "°F": "degree Fahrenheit",
-    "°": "degree", "dB": "decibel", "in": "inch",
+    "hr": "hour", "hrs": "hour", "h": "hour", "s": "second", "yr": "year", "yrs": "year", "°C": "degree Celsius",
+    "°F": "degree Fahrenheit", "°": "degree", "dB": "decibel",
 }  # fmt: skip
 FRACTIONS = {"2": "half", "3": "third", "4": "quarter"}
 MAX_DIGITS = 15  # longer runs are read digit by digit
@@ -57,10 +63,8 @@ def digits(run: str) -> str:
 def amount(written: str) -> str:
     """A number with thousands commas or a decimal point, as a quantity."""
     whole, _, fraction = written.replace(",", "").partition(".")
-    if len(whole) > MAX_DIGITS or (len(whole) > 1 and whole[0] == "0"):
-        said = digits(whole)
-    else:
-        said = cardinal(int(whole or 0))
+    by_digit = len(whole) > MAX_DIGITS or (len(whole) > 1 and whole[0] == "0")
+    said = digits(whole) if by_digit else cardinal(int(whole or 0))
     return f"{said} point {digits(fraction)}" if fraction else said
 
 
@@ -104,7 +108,11 @@ def _month_day(match: re.Match[str]) -> str:
 
 def _day_month(match: re.Match[str]) -> str:
     said = _date(match[1], match[2], match[3])
-    return f"the {ordinal(int(match[1]))} of {match[2]}" + (f", {year(int(match[3]))}" if match[3] else "") if said else match[0]
+    return (
+        f"the {ordinal(int(match[1]))} of {match[2]}" + (f", {year(int(match[3]))}" if match[3] else "")
+        if said
+        else match[0]
+    )
 
 
 def _clock(match: re.Match[str]) -> str:
@@ -168,7 +176,7 @@ RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = tupl
         (r"(?<![\d.])(\d{4})-(\d{1,2})-(\d{1,2})(?![\d-])", _iso_date),
         (r"(?<![\d/])(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})(?![\d/])", _slashed_date),
         (rf"\b({MONTH}) (\d{{1,2}})(?:st|nd|rd|th)?(?:,? (\d{{4}}))?\b(?![:.,]?\d)", _month_day),
-        (rf"\b(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({MONTH})(?:,? (\d{{4}}))?\b(?![:.,]?\d)", _day_month),
+        (rf"\b(?:the )?(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({MONTH})(?:,? (\d{{4}}))?\b(?![:.,]?\d)", _day_month),
         (rf"(?<![\d:.])(\d|[01]\d|2[0-3]):([0-5]\d)(?::[0-5]\d)?(?: ?{HALF})?(?![:\d])", _clock),
         (rf"(?<![\d:.])(1[0-2]|0?[1-9])() ?{HALF}", _clock),
         (r"(?<![\w.])(?:\+\d{1,3}[ .-]?)?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])", _phone),

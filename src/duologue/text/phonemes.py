@@ -14,6 +14,7 @@ from anyascii import anyascii
 from .inflection import CONSONANTS, PRIMARY, VOWELS, WEAKENED, restress, weight
 from .letter_sounds import sound_out
 from .lexicon import Accent, load_lexicon
+from .names import name_phones
 from .numbers import amount
 from .pronunciation import CLITICS, Context, Pronouncer
 from .word_class import guess_class
@@ -90,10 +91,13 @@ class Phonemizer:
         return "".join(_balance(parts, spoken[::-1]))
 
     def _unknown(self, word: str) -> str:
-        """Read by letters; a word that has no sound at all is spelled."""
+        """A listed name, or read by letters; a word that has no sound at all is spelled."""
         host, _, clitic = word.rpartition("'")
         if host and clitic.lower() in CLITICS:
             return self._pronouncer.with_clitic(self._unknown(host), clitic)
+        named = name_phones(word, self.accent)
+        if named is not None:
+            return named
         return sound_out(word, self.accent) or self._pronouncer.spelled(word) or ""
 
 

@@ -58,7 +58,7 @@ class Pronouncer:
 
     def _contracted(self, word: str, word_class: str, context: Context) -> str | None:
         """Any word with a clitic: the neighbour's, what'd, somebody'll."""
-        host, apostrophe, clitic = word.rpartition("'")
+        host, _, clitic = word.rpartition("'")
         if not host or clitic.lower() not in CLITICS:
             return None
         phones = self.word(host, word_class, context)
@@ -106,7 +106,13 @@ class Pronouncer:
         """A capitalised word that only its lower-case form is known by is read in lower case."""
         lower = word.lower()
         one_case = word == word.upper() or word[1:] == word[1:].lower()
-        if word == lower or len(word) < 2 or not one_case or not word.replace("'", "").isalpha() or word in self.lexicon:
+        if (
+            word == lower
+            or len(word) < 2
+            or not one_case
+            or not word.replace("'", "").isalpha()
+            or word in self.lexicon
+        ):
             return word
         if word == word.upper() and word_class == "NNP" and len(word) <= 7:
             return word

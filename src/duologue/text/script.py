@@ -64,7 +64,9 @@ def _numbered_turns(lines: list[tuple[int, str]]) -> Iterator[ScriptTurn]:
             yield from _close(opened, parts, number)
             opened, parts, position = (int(match[1]), number), [], match.end()
             if opened[0] >= MAX_SPEAKERS:
-                raise _problem(number, f"speaker {opened[0]} is out of range", f"Number speakers 0 to {MAX_SPEAKERS - 1}.")
+                raise _problem(
+                    number, f"speaker {opened[0]} is out of range", f"Number speakers 0 to {MAX_SPEAKERS - 1}."
+                )
         parts.append(line[position:])
     yield from _close(opened, parts, lines[-1][0])
 
@@ -76,7 +78,9 @@ def _close(opened: tuple[int, int] | None, parts: list[str], line: int) -> Itera
             raise _problem(line, f"{text[:30]!r} stands before any speaker", "Open each turn with [0], [1], …")
         return
     if not text:
-        raise _problem(opened[1], f"speaker [{opened[0]}] says nothing", f"Write text after [{opened[0]}] or remove it.")
+        raise _problem(
+            opened[1], f"speaker [{opened[0]}] says nothing", f"Write text after [{opened[0]}] or remove it."
+        )
     yield ScriptTurn(opened[0], str(opened[0]), text, opened[1])
 
 
@@ -88,14 +92,18 @@ def _named_turns(lines: list[tuple[int, str]]) -> Iterator[ScriptTurn]:
         if match is None:
             if current is None:
                 raise _problem(number, f"{line.strip()[:30]!r} has no speaker", "Write NAME: text, or [0]text.")
-            current = ScriptTurn(current.speaker, current.name, f"{current.text} {' '.join(line.split())}".strip(), current.line)
+            current = ScriptTurn(
+                current.speaker, current.name, f"{current.text} {' '.join(line.split())}".strip(), current.line
+            )
             continue
         if current is not None:
             yield _spoken(current)
         name = match[1]
         speaker = speakers.setdefault(name.casefold(), len(speakers))
         if speaker >= MAX_SPEAKERS:
-            raise _problem(number, f"{name!r} would be speaker number {speaker + 1}", f"Use at most {MAX_SPEAKERS} names.")
+            raise _problem(
+                number, f"{name!r} would be speaker number {speaker + 1}", f"Use at most {MAX_SPEAKERS} names."
+            )
         current = ScriptTurn(speaker, name, " ".join(match[2].split()), number)
     if current is not None:
         yield _spoken(current)

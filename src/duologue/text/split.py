@@ -1,4 +1,4 @@
-"""A text -> pieces short enough to be spoken in one go: sentences, and clauses of long ones. Knows no numbers of frames.
+"""A text -> pieces short enough to be spoken in one go: sentences, and clauses of long ones. Knows nothing of sound.
 
 Never splits inside a word, never loses one: the pieces' words, in order, are the text's words. Written here rather than
 taken from a library: pysbd, the usual one, is unmaintained, and what comes in is mostly normalised already.
@@ -12,15 +12,18 @@ from collections.abc import Iterator
 from ..errors import InputError
 
 MAX_WORDS = 28  # about ten seconds; the embedded voice learned from turns of up to 32 words
-ABBREVIATIONS = frozenset(
-    """mr mrs ms dr prof rev gen capt lt sgt col gov sen rep hon st mt ft jr sr vs etc e.g i.e approx dept
-    inc ltd co corp ave blvd rd a.m p.m""".split()
+ABBREVIATIONS = re.compile(
+    "mr|mrs|ms|dr|prof|rev|gen|capt|lt|sgt|col|gov|sen|rep|hon|st|mt|ft|jr|sr|vs|etc|e.g|i.e|approx|dept|inc|ltd|co|"
+    "corp|ave|blvd|rd|a.m|p.m"
 )
-BEFORE_NUMBERS = frozenset("no nos fig vol pp est jan feb mar apr jun jul aug sep sept oct nov dec".split())
+BEFORE_NUMBERS = re.compile("nos?|fig|vol|pp|est|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec")
+MAY_END = ("etc", "jr", "sr", "inc", "ltd", "a.m", "p.m")  # abbreviations that also stand at a sentence's end
 END = re.compile(r"(.*?)([.!?…]+)[\"'”’)\]»]*")  # a word that may end a sentence: body, marks, closing quotes
 OPENING = "\"'“‘([«"
 CLAUSE = re.compile(r".*[,;:—][\"'”’)\]]*|—")  # a word that ends a clause
-CONNECTIVES = frozenset("and but or so because which who when while if that although though then unless until where".split())
+CONNECTIVES = re.compile(
+    "and|but|or|so|because|which|who|when|while|if|that|although|though|then|unless|until|where", re.IGNORECASE
+)
 
 
 def split_sentences(text: str, max_words: int = MAX_WORDS) -> list[str]:
@@ -56,9 +59,9 @@ def _ends_sentence(word: str, following: str) -> bool:
     if marks != ".":
         quoted = not word.endswith(marks)  # "Really?" she asked.
         return starts_anew or not (quoted or "…" in marks or "." in marks)
-    if body.lower() in ABBREVIATIONS:
-        return body.lower() in ("etc", "jr", "sr", "inc", "ltd", "a.m", "p.m") and starts_anew
-    if body.lower() in BEFORE_NUMBERS and following[:1].isdecimal():
+    if ABBREVIATIONS.fullmatch(body.lower()):
+        return body.lower() in MAY_END and starts_anew
+    if BEFORE_NUMBERS.fullmatch(body.lower()) and following[:1].isdecimal():
         return False
     initial = (len(body) == 1 and body.isalpha() and body != "I") or re.fullmatch(r"(?:[A-Za-z]\.)+[A-Za-z]", body)
     return starts_anew and not initial
@@ -81,7 +84,7 @@ def _best_cut(words: list[str]) -> int:
 
     def cost(i: int) -> float:
         natural = CLAUSE.fullmatch(words[i - 1]) is not None or END.fullmatch(words[i - 1]) is not None
-        joins = words[i].lower().strip(OPENING) in CONNECTIVES
+        joins = CONNECTIVES.fullmatch(words[i].strip(OPENING)) is not None
         return abs(i - middle) + (0 if natural else 0.3 * len(words) if joins else 0.6 * len(words))
 
     candidates = range(margin, len(words) - margin + 1)

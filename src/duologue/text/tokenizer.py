@@ -46,7 +46,9 @@ class LlamaTokenizer:
         if not path.is_file():
             raise WeightsNotFound(f"There is no {path}.", hint=f"It is {FILE} of {' or '.join(SOURCES)}.")
         if path.stat().st_size > MAX_BYTES:
-            raise WeightsDamaged(f"{path} is larger than {MAX_BYTES >> 20} MB: not a tokenizer.", hint="Fetch it again.")
+            raise WeightsDamaged(
+                f"{path} is larger than {MAX_BYTES >> 20} MB: not a tokenizer.", hint="Fetch it again."
+            )
         try:
             tokenizer = Tokenizer.from_buffer(path.read_bytes())
         except Exception as error:  # border to Rust: the library raises bare Exception for every parsing fault

@@ -29,18 +29,18 @@ def save_checkpoint(folder: Path, step: int, tensors: Tensors, facts: Mapping[st
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}.safetensors"
-    write_durably(path, {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, {**facts, "step": step})
+    write_durably(
+        path, {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, {**facts, "step": step}
+    )
     for old in checkpoints_in(folder)[:-keep]:
         old.unlink()
     return path
 
 
-def write_durably(
-    path: Path, tensors: Tensors, facts: Mapping[str, Any], metadata: Mapping[str, str] | None = None
-) -> None:
+def write_durably(path: Path, tensors: Tensors, facts: Mapping[str, Any]) -> None:
     """Write to a temporary name, flush to the disk, rename, flush the folder. Facts go into the file as JSON."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    save_file(tensors, temporary, metadata={**(metadata or {}), "facts": json.dumps(dict(facts), sort_keys=True)})
+    save_file(tensors, temporary, metadata={"facts": json.dumps(dict(facts), sort_keys=True)})
     _flush(temporary)
     temporary.replace(path)
     _flush(path.parent)
@@ -71,7 +71,9 @@ def load_checkpoint(path: Path) -> tuple[Tensors, dict[str, Any]]:
             facts = json.loads((stored.metadata() or {})["facts"])
             return {name: stored.get_tensor(name) for name in stored.keys()}, facts  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise WeightsDamaged(f"{path} is not a readable checkpoint: {error}.", hint="Delete it to use the one before.") from error
+        raise WeightsDamaged(
+            f"{path} is not a readable checkpoint: {error}.", hint="Delete it to use the one before."
+        ) from error
 
 
 def collect(modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]) -> Tensors:

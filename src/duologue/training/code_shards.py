@@ -93,14 +93,18 @@ def load_items(codes: Path, corpus: Path) -> tuple[list[SpokenItem], str]:
         lines = [json.loads(line) for line in listing.read_text(encoding="utf-8").splitlines()]
         items += _join(lines, shard.turns, path.stem)
     if not items:
-        raise InputError(f"There are no shards of codes in {codes}.", hint="Run `python -m duologue.training.encode_codes`.")
+        raise InputError(
+            f"There are no shards of codes in {codes}.", hint="Run `python -m duologue.training.encode_codes`."
+        )
     return items, next(iter(codecs))
 
 
 def _join(lines: list[dict[str, Any]], codes: list[np.ndarray], shard: str) -> list[SpokenItem]:
     wanted = sum(len(line["turns"]) for line in lines)
     if wanted != len(codes):
-        raise InputError(f"Shard {shard} lists {wanted} turns but holds the codes of {len(codes)}.", hint="Encode it again.")
+        raise InputError(
+            f"Shard {shard} lists {wanted} turns but holds the codes of {len(codes)}.", hint="Encode it again."
+        )
     remaining = iter(codes)
     return [
         SpokenItem(

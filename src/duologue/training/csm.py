@@ -12,17 +12,21 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from ..configuration import to_dict
+from ..csm.model import Csm
 from ..errors import DuologueError, InputError
+from ..weights.mimi import load_mimi
 from .checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
 from .code_shards import load_items
 from .csm_data import fingerprint, items_of_split
 from .csm_export import export_csm, load_weights
 from .csm_loop import CsmTrainer
 from .csm_recipe import CsmRecipe, load_recipe
+from .csm_samples import write_samples
 from .csm_validation import Validation
 from .loop_log import CurveLog, draw_curves, eta
 from .parallel import Group, relaunch
@@ -34,6 +38,7 @@ PANELS = {
     "advance (nats)": ["advance", "val_advance"],
 }
 LOG_EVERY = 20
+SAMPLED_TURNS = 8
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,9 @@ class Budget:
 class Run:
     """A run's folder: recipe, data facts, checkpoints, curves, and the newest export."""
 
-    def __init__(self, folder: Path, recipe: CsmRecipe, codes: Path, corpus: Path, group: Group) -> None:
+    def __init__(
+        self, folder: Path, recipe: CsmRecipe, codes: Path, corpus: Path, group: Group, codec_file: Path | None = None
+    ) -> None:
         self.folder, self.recipe, self.group = folder, recipe, group
         items, codec = load_items(codes, corpus)
         train = items_of_split(items, "train", recipe.voices, recipe.model)
@@ -70,12 +77,19 @@ class Run:
         }
         self.trainer = CsmTrainer(recipe, train, group)
         self.validation = Validation(held_out, recipe) if group.leads else None
+        self.codec = load_mimi(codec_file).eval() if codec_file is not None and group.leads else None
+        self.sampled = [item[0] for item in held_out][:SAMPLED_TURNS]
         self._resume()
         if group.leads:
             folder.mkdir(parents=True, exist_ok=True)
             _write_json(folder / "config.json", to_dict(recipe))
             _write_json(folder / "data.json", self.facts)
             self.curves = CurveLog(folder / "curves.csv", self.trainer.step_number)
+
+    @property
+    def average(self) -> Csm:
+        """The averaged weights, which are what a run is for."""
+        return cast(Csm, self.trainer.average.module)
 
     def _resume(self) -> None:
         newest = latest_checkpoint(self.folder)
@@ -117,17 +131,21 @@ class Run:
         """Measure the averaged weights on held-out items, write the curve and its picture, export."""
         if self.validation is None:
             return
-        measured = self.validation(self.trainer.average.module)  # type: ignore[arg-type]
+        measured = self.validation(self.average)
         self.curves.append(self.trainer.step_number, seconds=self.trainer.seconds, **measured)
         draw_curves(self.folder / "curves.csv", self.folder / "curves.png", PANELS)
         self.say(" ".join(f"{name} {value:.3f}" for name, value in measured.items()))
+        if self.codec is not None:
+            folder = self.folder / "samples" / f"{self.trainer.step_number:08d}"
+            ended = write_samples(folder, self.average, self.codec, self.sampled)
+            self.say(f"{ended} of {len(self.sampled)} samples ended by themselves: {folder}")
         progress = {
             "steps": self.trainer.step_number,
             "hours_of_audio_seen": round(self.trainer.frames_seen * 0.08 / 3600, 2),
             "training_minutes": round(self.trainer.seconds / 60, 1),
             "validation": {name: round(value, 4) for name, value in measured.items()},
         }
-        export_csm(self.folder / "export", self.trainer.average.module, self.recipe, {**self.facts, **progress})  # type: ignore[arg-type]
+        export_csm(self.folder / "export", self.average, self.recipe, {**self.facts, **progress})
 
     def save(self) -> None:
         """Write a checkpoint (the leader alone)."""
@@ -160,6 +178,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--codes", type=Path, required=True, help="folder of code shards")
     parser.add_argument("--corpus", type=Path, required=True, help="folder of the corpus listings (.jsonl)")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run; an existing one is resumed")
+    parser.add_argument("--codec", type=Path, help="weights of the codec: sample audio at every validation")
     parser.add_argument("--minutes", type=float, help="whole budget in minutes of training")
     parser.add_argument("--steps", type=int, help="whole budget in steps")
     parser.add_argument("--pause-after", type=float, help="stop (resumable) after so many minutes of this process")
@@ -175,7 +194,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     group = Group()
     try:
-        run = Run(options.run, load_recipe(options.config), options.codes, options.corpus, group)
+        run = Run(options.run, load_recipe(options.config), options.codes, options.corpus, group, options.codec)
         if options.start is not None and run.trainer.step_number == 0:
             load_weights(options.start, run.trainer)
         pause = 60 * options.pause_after if options.pause_after else float("inf")

@@ -6,18 +6,18 @@ Tensor names are those of Csm (Sesame's own, plus the departures'); the config t
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from ..configuration import to_dict
 from ..csm.model import Csm
-from ..errors import LayoutMismatch, WeightsDamaged
+from ..errors import LayoutMismatch
 from ..text.units import UNITS
-from .checkpoints import write_durably
+from ..weights.csm_files import CsmWeights, read_csm, write_csm
 from .csm_loop import CsmTrainer
 from .csm_recipe import CsmRecipe
 
@@ -33,10 +33,9 @@ DEFAULT_SAMPLING = {
 def export_csm(folder: Path, model: Csm, recipe: CsmRecipe, facts: dict[str, Any]) -> None:
     """Write `csm.safetensors` (float16) and `csm.json` into `folder`, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.to(torch.float16).contiguous() for name, tensor in model.state_dict().items()}
-    write_durably(
-        folder / "csm.safetensors", weights, facts, {"config": json.dumps(to_dict(recipe.model), sort_keys=True)}
-    )
+    temporary = folder / f".csm.{os.getpid()}.safetensors"
+    write_csm(CsmWeights(recipe.model, dict(model.state_dict())), temporary, "duologue", torch.float16)
+    temporary.replace(folder / "csm.safetensors")
     listing = {
         "voices": [
             {"name": name, "speaker": speaker, "accent": ACCENTS[name[0]]} for name, speaker in recipe.voices.items()
@@ -56,12 +55,8 @@ def export_csm(folder: Path, model: Csm, recipe: CsmRecipe, facts: dict[str, Any
 
 
 def load_weights(path: Path, trainer: CsmTrainer) -> None:
-    """Start a run from exported weights instead of random ones. Raises LayoutMismatch if they don't fit."""
-    try:
-        with safe_open(path, framework="pt") as stored:
-            found = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise WeightsDamaged(f"{path} holds no weights: {error}.", hint="Give a csm.safetensors file.") from error
+    """Start a run from weights in any layout instead of random ones. Raises LayoutMismatch if they don't fit."""
+    found = read_csm(path).tensors
     wanted = trainer.model.state_dict()
     missing, unexpected = wanted.keys() - found.keys(), found.keys() - wanted.keys()
     misshapen = {name for name in wanted.keys() & found.keys() if wanted[name].shape != found[name].shape}

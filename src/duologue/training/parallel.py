@@ -67,4 +67,4 @@ def relaunch(module: str, arguments: list[str], processes: int) -> None:
     if processes > 1 and "RANK" not in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        os.execv(sys.executable, [*command, "-m", module, *arguments])
+        os.execv(sys.executable, [*command, "-m", "--", module, *arguments])  # "--": our options are not torchrun's

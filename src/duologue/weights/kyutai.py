@@ -109,9 +109,11 @@ def fold_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 g, v = folded.pop(stem + length), folded.pop(stem + direction)
             except KeyError as error:
                 raise WeightsDamaged(f"{stem} has half a weight-norm pair.") from error
+            if not (g.is_floating_point() and v.is_floating_point()):
+                raise WeightsDamaged(f"{stem} is {v.dtype}; weights should be floating-point.")
             if v.ndim < 2 or g.shape != (v.shape[0], *[1] * (v.ndim - 1)):
                 raise WeightsDamaged(f"{stem}: lengths {tuple(g.shape)} don't fit directions {tuple(v.shape)}.")
-            folded[stem + ".weight"] = g * v / v.flatten(1).norm(dim=1).view_as(g)
+            folded[stem + ".weight"] = g.float() * v.float() / v.float().flatten(1).norm(dim=1).view_as(g)
     return folded
 
 

@@ -1,6 +1,6 @@
 """From a name to files: the embedded voice, a hub repository, a folder or a file. Knows paths, builds nothing.
 
-A model of ours is a folder: csm.safetensors, codec.safetensors, voices/, and model.json that tells how its text is read.
+A model of ours is a folder: csm.safetensors, codec.safetensors, voices/, and model.json that tells how it reads text.
 Sesame's and transformers' models come as they are published; Mimi is then inside, beside, or fetched from Kyutai.
 """
 

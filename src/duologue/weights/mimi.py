@@ -101,8 +101,11 @@ def _empty(config: MimiConfig) -> Mimi:
 
     from ..mimi.codec import Mimi
 
-    with torch.device("meta"):
-        return Mimi(config)
+    try:
+        with torch.device("meta"):
+            return Mimi(config)
+    except RuntimeError as error:  # sizes so large that even their product overflows
+        raise InputError(f"No codec can have these sizes: {error}.", field="config") from error
 
 
 def _fill(codec: Mimi, ours: Mapping[str, Tensor]) -> Mimi:

@@ -1,0 +1,235 @@
+"""`python -m duologue.training.codec_refine --config FILE --codec FILE --run DIR`: a better decoder for the same codes.
+
+The encoder and the codebooks of `--codec` stay as they are, so a language model trained on its codes stays valid. The
+decoder side goes on with the spectral losses and, after `judge_from` steps, plays against discriminators on short cuts.
+Resumes like the codec run; every checkpoint also writes `codec.safetensors` with the averaged decoder into the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..configuration import from_dict, to_dict
+from ..errors import InputError
+from ..mimi.codec import Mimi
+from ..weights.mimi import load_mimi
+from .checkpoints import AveragedWeights, collect, latest_checkpoint, load_checkpoint, restore, save_checkpoint
+from .codec_data import CropCorpus, Crops
+from .codec_export import fingerprint, save_codec
+from .codec_model import LearningCodec, LossWeights, weigh
+from .codec_validation import Validation
+from .discriminators import Discriminators, feature_distance, fooling_loss, judge_loss
+from .loop_log import CurveLog, draw_curves, eta
+
+PANELS = {"spectra": ["mel", "linear", "val_mel"], "source": ["pitch", "val_pitch_right"], "game": ["judge", "fool", "features"]}
+
+
+@dataclass(frozen=True)
+class DecoderRefinement:
+    """Everything a refinement depends on; stored beside it."""
+
+    shards: str
+    prepared: str
+    loss: LossWeights = field(default_factory=LossWeights)
+    seed: int = 1
+    steps: int = 4_000
+    crops: int = 6
+    crop_seconds: float = 1.28
+    rate: float = 3e-4
+    final_rate: float = 2e-5
+    warmup_steps: int = 50
+    decay_steps: int = 1_000
+    average: float = 0.998
+    clip: float = 1.0
+    judge_from: int = 100  # steps before the maker listens to the judges, who learn from the start
+    judge_rate: float = 2e-4
+    judge_channels: int = 32
+    judge_seconds: float = 0.48  # cut that they see
+    fool_weight: float = 0.06
+    feature_weight: float = 0.15
+    checkpoint_every: int = 200
+    log_every: int = 20
+    bf16: bool = True
+
+
+class Refinement:
+    """The state of a refinement and the step that moves it."""
+
+    def __init__(self, config: DecoderRefinement, codec: Mimi, folder: Path) -> None:
+        self.config, self.folder = config, folder
+        torch.manual_seed(config.seed)
+        self.fingerprint = fingerprint(codec)
+        self.model = _learning(codec)
+        self.judges = Discriminators(config.judge_channels)
+        self.average = AveragedWeights(_learning(codec), config.average)
+        self.parts = decoder_side(self.model.codec)
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(False)
+        for parameter in self.parameters():
+            parameter.requires_grad_(True)
+        self.maker = torch.optim.AdamW(self.parameters(), lr=config.rate, betas=(0.8, 0.99), weight_decay=1e-3, fused=True)
+        self.judge = torch.optim.AdamW(self.judges.parameters(), lr=config.judge_rate, betas=(0.8, 0.99), fused=True)
+        shards, prepared = Path(config.shards).expanduser(), Path(config.prepared).expanduser()
+        self.corpus = CropCorpus(shards, prepared, int(config.crop_seconds * 24_000))
+        self.step = 0
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What is refined."""
+        return [parameter for part in self.parts for parameter in part.parameters()]
+
+    def resume(self) -> None:
+        """Take up the newest checkpoint, if there is one. Raises InputError if it belongs to another codec."""
+        path = latest_checkpoint(self.folder / "checkpoints")
+        if path is None:
+            self.corpus.use(self.corpus.available())
+            return
+        tensors, facts = load_checkpoint(path)
+        if facts["fingerprint"] != self.fingerprint:
+            raise InputError(f"{path} refines another codec.", hint="Give a new --run folder.", field="codec")
+        restore(tensors, self._modules(), self._optimizers())
+        self.step = facts["step"]
+        self.corpus.use(facts["shards"])
+
+    def save(self) -> None:
+        """Write a checkpoint and the averaged codec."""
+        facts = {"fingerprint": self.fingerprint, "shards": self.corpus.names, "config": to_dict(self.config)}
+        save_checkpoint(self.folder / "checkpoints", self.step, collect(self._modules(), self._optimizers()), facts)
+        mark = save_codec(self.average.module.codec, self.folder / "codec.safetensors", half=True)
+        assert mark == self.fingerprint, "the refinement touched what makes codes"
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"model": self.model, "average": self.average.module, "judges": self.judges}
+
+    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"maker": self.maker, "judge": self.judge}
+
+    def advance(self) -> dict[str, float]:
+        """One step of the maker and, on the same sound, one of the judges."""
+        chance = np.random.default_rng([self.config.seed, self.step])
+        torch.manual_seed(int(chance.integers(2**62)))
+        crops = self.corpus.draw(self.config.crops, chance)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.bf16):
+            made, terms = self._sound(crops)
+            figures = terms | self.model.distances(made, crops.wav)
+            total = weigh(figures, self.config.loss)
+        real, cut = self._cut(crops.wav[:, 0], made[:, 0], chance)
+        if self.config.fool_weight or self.config.feature_weight:
+            game, more = self._play(real, cut)
+            total, figures = total + game, figures | more
+        self._move(self.maker, self.parameters(), total, self._rate())
+        self.step += 1
+        self.average.update(self.model, self.step)
+        return {name: float(term.detach()) for name, term in figures.items()}
+
+    def _sound(self, crops: Crops) -> tuple[Tensor, dict[str, Tensor]]:
+        quantizer = self.model.codec.quantizer
+        with torch.no_grad():
+            latents = self.model.codec.latents(crops.wav)
+            codes = quantizer.encode(latents.float())
+        return self.model.sound(quantizer.decode(codes), crops.pitch_hz)
+
+    def _cut(self, real: Tensor, made: Tensor, chance: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """The same random cut of both; never from the first 80 ms, where the decoder starts from silence."""
+        count = int(self.config.judge_seconds * 24_000)
+        start = int(chance.integers(1920, real.shape[1] - count + 1))
+        return real[:, start : start + count], made[:, start : start + count]
+
+    def _play(self, real: Tensor, made: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Let the judges learn, then let them judge: the maker's share of the loss."""
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.bf16):
+            loss = judge_loss(self.judges(real), self.judges(made.detach()))
+            self._move(self.judge, list(self.judges.parameters()), loss, self.config.judge_rate)
+            with torch.no_grad():
+                theirs = self.judges(real)
+            self.judges.requires_grad_(False)
+            ours = self.judges(made)
+            self.judges.requires_grad_(True)
+            fool, features = fooling_loss(ours), feature_distance(theirs, ours)
+        listening = min(1.0, max(0, self.step - self.config.judge_from) / 200)
+        share = self.config.fool_weight * fool + self.config.feature_weight * features
+        return listening * share, {"judge": loss, "fool": fool, "features": features}
+
+    def _move(self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor, rate: float) -> None:
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.clip)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        if torch.isfinite(norm):
+            optimizer.step()
+
+    def _rate(self) -> float:
+        config = self.config
+        falling = max(0.0, self.step - (config.steps - config.decay_steps)) / config.decay_steps
+        shape = 0.5 * (1 + math.cos(math.pi * min(1.0, falling)))
+        return min(1.0, (self.step + 1) / config.warmup_steps) * (config.final_rate + (config.rate - config.final_rate) * shape)
+
+
+def _learning(codec: Mimi) -> LearningCodec:
+    model = LearningCodec(codec.config)
+    model.codec.load_state_dict(codec.state_dict())
+    return model
+
+
+def decoder_side(codec: Mimi) -> list[nn.Module]:
+    """The parts that sound codes and have no part in making them."""
+    quantizer = codec.quantizer
+    projections = [quantizer.semantic.project_out, quantizer.acoustic.project_out]
+    return [*projections, codec.upsample, codec.decoder_transformer, codec.decoder]
+
+
+def refine(config: DecoderRefinement, codec: Mimi, folder: Path) -> Refinement:
+    """Run to `config.steps`; call again after any interruption."""
+    run = Refinement(config, codec, folder)
+    run.resume()
+    log, validation = CurveLog(folder / "curves.csv", run.step), Validation(run.corpus)
+    began, began_step, stamp, window = time.monotonic(), run.step, time.monotonic(), []
+    while run.step < config.steps:
+        window.append(run.advance())
+        if run.step % config.log_every == 0:
+            means = {name: sum(row[name] for row in window) / len(window) for name in window[-1]}
+            pace = len(window) * config.crops * config.crop_seconds / (time.monotonic() - stamp)
+            log.append(run.step, pace=pace, **means)
+            left = eta(run.step / config.steps, began, began_step / config.steps)
+            print(f"{run.step:6d}  {pace:5.1f} audio-s/s  ETA {left}  ", _figures(means), flush=True)
+            stamp, window = time.monotonic(), []
+        if run.step % config.checkpoint_every == 0 or run.step == config.steps:
+            run.save()
+            figures = validation.measure(run.average.module, plain=False)
+            figures.pop("val_phones_right")  # the reader of phones is not part of a codec file
+            log.append(run.step, **figures)
+            draw_curves(folder / "curves.csv", folder / "curves.png", PANELS)
+            print(f"{run.step:6d}  validation ", _figures(figures), flush=True)
+            stamp = time.monotonic()
+    return run
+
+
+def _figures(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--codec", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    config = from_dict(DecoderRefinement, json.loads(arguments.config.read_text(encoding="utf-8")), str(arguments.config))
+    arguments.run.mkdir(parents=True, exist_ok=True)
+    (arguments.run / "config.json").write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
+    refine(config, load_mimi(arguments.codec), arguments.run)
+
+
+if __name__ == "__main__":
+    main()
