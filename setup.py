@@ -1,4 +1,4 @@
-"""Compiles the CPU engine while the package is built. Without a C++ compiler the package still works, through PyTorch."""
+"""Compiles the CPU engine while the package is built. Without a compiler the package still works, through PyTorch."""
 
 import importlib.util
 import tempfile

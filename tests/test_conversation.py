@@ -126,15 +126,15 @@ def test_the_oldest_turns_leave_but_never_the_voice(tiny_model: Model) -> None:
     conversation = tiny_model.conversation("one", options=LOOSE)
     prompt = conversation.context_seconds
     said = []
-    for number in range(14):
-        conversation.hear(Audio(speech_like(4.0, number)), f"This is turn {number} of many.", speaker=1)
+    for number in range(6):
+        conversation.hear(Audio(speech_like(9.0, number)), f"This is turn {number} of many.", speaker=1)
         said.append(conversation.say("Yes.", seed=number))
     assert conversation.dropped and conversation.dropped[0].text.startswith("This is turn zero")
     assert conversation.turns[-1].text == "Yes." and conversation.context_seconds > prompt
     reports = [audio.report for audio in said]
     assert all(report is not None for report in reports)
     remembered = [turn.text for turn in (*conversation.dropped, *conversation.turns)]
-    assert remembered == [text for n in range(14) for text in (_numbered(n), "Yes.")]
+    assert remembered == [text for n in range(6) for text in (_numbered(n), "Yes.")]
 
 
 def _numbered(number: int) -> str:

@@ -53,6 +53,7 @@ class Model:
         self.engine = engine
         self._codec = codec
         self.reader = reader
+        self.usual = _usual(card)
         self.voices: dict[str, Voice] = dict(voices or {})
         self._prefixes: OrderedDict[str, SpokenContext] = OrderedDict()
         self._lock = threading.Lock()
@@ -188,6 +189,16 @@ class Model:
         fitting = voice.pointers is not None and int(voice.pointers.max(initial=0)) < len(read.ids)
         pointers = voice.pointers if fitting and self.config.aligned is not None else None
         return HeardTurn(voice.speaker, read.text, Segment(read.ids, codes, pointers), accent=voice.accent)
+
+
+def _usual(card: ModelCard) -> GenerationConfig:
+    return GenerationConfig(
+        card.temperature,
+        card.top_k,
+        depth_temperature=card.depth_temperature,
+        depth_top_k=card.depth_top_k,
+        advance_temperature=card.advance_temperature,
+    )
 
 
 def _changed(options: GenerationConfig | None, changes: Mapping[str, Any]) -> GenerationConfig:

@@ -52,6 +52,7 @@ class SpeechModel(Protocol):
 
     engine: Engine
     reader: Reader
+    usual: GenerationConfig  # how the model speaks if nothing else is asked for
 
     @property
     def codec(self) -> Codec:
@@ -126,7 +127,7 @@ class Conversation:
     ) -> Speech:
         """Speak the next turn as it is made: iterate for samples. The same arguments as `say`, the same samples."""
         who = self.speaker if speaker is None else speaker
-        options = options or self._options
+        options = (options or self._options).over(self._model.usual)
         sentences = self._model.reader.sentences(text, who, self._accent(who), options.normalise)
         speech = Speech(self._context, self._model.codec, sentences, who, seed, options, self._accent(who))
         speech.dropped = self.dropped

@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -30,14 +30,15 @@ MAX_RETRIES = 20
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    """How to speak. `depth_*` and `advance_temperature` override their stage; None leaves the common value.
+    """How to speak. `temperature` and `top_k` None are the model's own choice (0.9 and 50 if it makes none); `depth_*`
+    and `advance_temperature` override their stage, None leaves the common value.
 
     `max_seconds` limits the whole speech; `retries` is how often a sentence that failed its checks is tried again
     with another seed; `check` False returns whatever the model gives; `normalise` False leaves the text as written.
     """
 
-    temperature: float = 0.9
-    top_k: int = 50
+    temperature: float | None = None
+    top_k: int | None = None
     depth_temperature: float | None = None
     depth_top_k: int | None = None
     advance_temperature: float | None = None
@@ -60,16 +61,22 @@ class GenerationConfig:
         if not 0 <= self.retries <= MAX_RETRIES:
             raise InputError(f"retries is {self.retries}; 0 to {MAX_RETRIES} are possible.", field="retries")
 
+    def over(self, usual: GenerationConfig) -> GenerationConfig:
+        """These options, with a model's usual sampling where none was asked for."""
+        heat = ("temperature", "depth_temperature", "advance_temperature") if self.temperature is None else ()
+        top = ("top_k", "depth_top_k") if self.top_k is None else ()
+        given = {name: getattr(self, name) for name in (*heat, *top)}
+        return replace(self, **{name: getattr(usual, name) for name, value in given.items() if value is None})
+
     def sampling(self, seed: int) -> FrameSampling:
         """The frames' sampling under a seed."""
-        first = Sampling(self.temperature, self.top_k)
-        depth_temperature = self.temperature if self.depth_temperature is None else self.depth_temperature
-        depth = Sampling(depth_temperature, self.top_k if self.depth_top_k is None else self.depth_top_k)
-        usual = FrameSampling().advance
-        heat = (
-            min(self.temperature, usual.temperature) if self.advance_temperature is None else self.advance_temperature
-        )
-        advance = Sampling(heat, usual.top_k)
+        usual = FrameSampling()
+        heat = usual.first.temperature if self.temperature is None else self.temperature
+        top_k = usual.first.top_k if self.top_k is None else self.top_k
+        depth_heat = heat if self.depth_temperature is None else self.depth_temperature
+        depth = Sampling(depth_heat, top_k if self.depth_top_k is None else self.depth_top_k)
+        move = min(heat, usual.advance.temperature) if self.advance_temperature is None else self.advance_temperature
+        first, advance = Sampling(heat, top_k), Sampling(move, usual.advance.top_k)
         return FrameSampling(seed, first, depth, advance)
 
 

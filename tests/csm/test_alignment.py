@@ -57,6 +57,14 @@ def test_a_frame_stands_at_the_unit_that_sounds_at_its_centre() -> None:
     assert pointers_from_durations([2000, 500, 2500, 4000], 4, 1920, 3).tolist() == [0, 2, 2, 3, 3]
 
 
+def test_durations_longer_than_the_frames_hurry_at_the_end() -> None:
+    assert pointers_from_durations([4000] * 20, 10, 1920, 3).tolist() == [0, 0, 1, 1, 2, 4, 7, 10, 13, 16, 19]
+
+
+def test_speech_faster_than_the_pointer_is_caught_up_with() -> None:
+    assert pointers_from_durations([100] * 12 + [9000], 7, 1920, 3).tolist() == [0, 3, 6, 9, 12, 12, 12, 12]
+
+
 def test_text_too_long_for_its_frames_is_refused() -> None:
     with pytest.raises(InputError, match="can't be passed"):
         pointers_from_durations([100] * 8, 2, 1920, 3)

@@ -15,10 +15,10 @@ from duologue.native import binding, build
 ROOT = Path(__file__).parents[2]
 
 
-def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run Python code or a module in a fresh process that sees this source tree."""
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-    command = [sys.executable, "-m", script] if script.startswith("tests.") else [sys.executable, "-c", script]
+    command = [sys.executable, "-m" if script.startswith("tests.") else "-c", script, *arguments]
     variables = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"} | environment
     return subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
@@ -70,6 +70,7 @@ def test_sanitizers_find_nothing(tmp_path: Path) -> None:
     library = build.build(tmp_path, scratch=tmp_path / "objects", extra=build.SANITIZERS)
     done = run(
         "tests.native.exercise",
+        "some",
         DUOLOGUE_NATIVE_LIBRARY=str(library),
         LD_PRELOAD=runtime,
         ASAN_OPTIONS="detect_leaks=0,allocator_may_return_null=0",

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -34,14 +35,16 @@ def ours(reference: Any) -> Csm:
     return parity_csm.build_ours(reference, CONFIG)
 
 
-@pytest.mark.parametrize("name", PROMPTS)
-def test_logits_agree_and_greedy_speech_is_identical(name: str, reference: Any, ours: Csm) -> None:
-    found = parity_csm.compare(reference, ours, name, PROMPTS[name], FRAMES)
-    assert found.frames == FRAMES
-    assert found.distinct_frames > FRAMES // 2
-    assert found.differing_codes == 0
-    assert found.backbone_logits < 1e-4
-    assert found.depth_logits < 1e-4
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "in a batch"])
+def test_logits_agree_and_greedy_speech_is_identical(together: bool, reference: Any, ours: Csm) -> None:
+    comparisons = parity_csm.compare(reference, ours, PROMPTS, FRAMES, together)
+    assert [found.prompt for found in comparisons] == ["single turn", "text turns", "two speakers' audio"]
+    for found in comparisons:
+        assert found.frames == FRAMES
+        assert found.distinct_frames > FRAMES // 2
+        assert found.differing_codes == 0
+        assert found.backbone_logits < 1e-4
+        assert found.depth_logits < 1e-4
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +62,10 @@ def test_transformers_loads_what_we_save_and_says_the_same(saved: Path, tmp_path
     loaded, report = transformers.CsmForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"))
     engine = TorchEngine(build_csm(CsmWeights(CONFIG, weights.tensors)))
-    for turns in PROMPTS.values():
-        inputs, segments = parity_csm._their_inputs(loaded, turns)
-        theirs = parity_csm._their_speech(loaded.eval(), inputs, 16)
-        spoken = parity_csm._our_speech(engine, lay_out(CONFIG, segments), segments[-1], 16)
-        assert (theirs == spoken).all()
+    inputs, segments = zip(*(parity_csm._their_inputs(loaded, turns) for turns in PROMPTS.values()), strict=True)
+    theirs = parity_csm._their_speech(loaded.eval(), inputs, 16)
+    spoken = parity_csm._our_speech(engine, segments, 16)
+    assert all(np.array_equal(left, right) for left, right in zip(theirs, spoken, strict=True))
 
 
 def test_we_load_what_transformers_saves(saved: Path, reference: Any) -> None:

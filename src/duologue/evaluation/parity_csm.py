@@ -1,7 +1,7 @@
 """Hold our CSM against transformers' with the same random weights: logits, and codes spoken greedily.
 
     python -m duologue.evaluation.parity_csm --size small
-    python -m duologue.evaluation.parity_csm --size real --out benchmarks/results/parity_csm.json
+    python -m duologue.evaluation.parity_csm --size real --out benchmarks/results/parity_csm.json --together
 
 The real size has 1.55 billion parameters and needs about 8 GB of memory; both sides share most tensors. Three prompts:
 one turn; several turns of text alone; turns with audio context by two speakers, encoded by transformers' own Mimi.
@@ -14,7 +14,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +22,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ..csm.config import CSM_1B, CsmConfig, RopeScaling, StackConfig
 from ..csm.frames import Grid, Segment, lay_out
 from ..csm.model import Csm
 from ..engine.base import FrameSampling, Sampling
-from ..engine.generator import Limits, begin, generate_frames
+from ..engine.generator import Limits, begin, step
 from ..engine.torch_engine import TorchEngine
 from ..timebase import RATE_HZ
 from ..weights.csm_files import CsmWeights, build_csm
@@ -73,7 +74,7 @@ class Comparison:
     backbone_logits: float
     depth_logits: float
     differing_codes: int
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)  # of the speech; of the whole batch if spoken together
 
 
 def build_reference(config: CsmConfig, codec: dict[str, Any], seed: int = 0) -> Any:
@@ -115,22 +116,31 @@ def prompts(config: CsmConfig, seed: int = 1) -> dict[str, list[Turn]]:
     }
 
 
-def compare(reference: Any, ours: Csm, name: str, turns: Sequence[Turn], frames: int) -> Comparison:
-    """Run one prompt through both. Logits are compared on every row of the prompt and of what was spoken."""
-    engine = TorchEngine(ours)
-    inputs, segments = _their_inputs(reference, turns)
-    grid = lay_out(ours.config, segments)
+def compare(
+    reference: Any, ours: Csm, asked: Mapping[str, Sequence[Turn]], frames: int, together: bool = False
+) -> list[Comparison]:
+    """Run prompts through both, one by one or each side's prompts together in one batch.
+
+    Logits are compared on every row of the prompts (backbone) and on all that was spoken (depth decoder).
+    """
+    if not together and len(asked) > 1:
+        return [compare(reference, ours, {name: turns}, frames)[0] for name, turns in asked.items()]
+    read = [_their_inputs(reference, turns) for turns in asked.values()]
+    inputs, segments = [theirs for theirs, _ in read], [mine for _, mine in read]
     started = time.perf_counter()
-    theirs = _their_speech(reference, inputs, frames)  # (K,T)
+    wanted = _their_speech(reference, inputs, frames)
     between = time.perf_counter()
-    spoken = _our_speech(engine, grid, segments[-1], frames)
-    ended = time.perf_counter()
-    length = min(theirs.shape[1], spoken.shape[1])
-    differing = int((theirs[:, :length] != spoken[:, :length]).sum()) + abs(theirs.shape[1] - spoken.shape[1])
-    backbone, depth = _logit_differences(reference, ours, grid, inputs, theirs)
-    seconds = {"transformers": round(between - started, 3), "duologue": round(ended - between, 3)}
-    distinct = len(np.unique(theirs, axis=1).T)
-    return Comparison(name, len(grid.rows), length, distinct, backbone, depth, differing, seconds)
+    spoken = _our_speech(TorchEngine(ours), segments, frames)
+    seconds = {"transformers": round(between - started, 3), "duologue": round(time.perf_counter() - between, 3)}
+    found = []
+    for name, theirs, mine, heard, prompt in zip(asked, wanted, spoken, inputs, segments, strict=True):
+        grid = lay_out(ours.config, prompt)
+        length = min(theirs.shape[1], mine.shape[1])
+        differing = int((theirs[:, :length] != mine[:, :length]).sum()) + abs(theirs.shape[1] - mine.shape[1])
+        distinct = len(np.unique(theirs, axis=1).T)
+        logits = _logit_differences(reference, ours, grid, heard, theirs)
+        found.append(Comparison(name, len(grid.rows), length, distinct, *logits, differing, seconds))
+    return found
 
 
 def _their_inputs(reference: Any, turns: Sequence[Turn]) -> tuple[dict[str, torch.Tensor], list[Segment]]:
@@ -154,16 +164,32 @@ def _their_inputs(reference: Any, turns: Sequence[Turn]) -> tuple[dict[str, torc
     return inputs, segments
 
 
-def _their_speech(reference: Any, inputs: dict[str, torch.Tensor], frames: int) -> np.ndarray:
+def _their_speech(reference: Any, prompts: Sequence[dict[str, torch.Tensor]], frames: int) -> list[np.ndarray]:
+    """Codes (K,T) of each prompt, spoken greedily in one batch, which transformers wants padded on the left."""
+    longest = max(prompt["input_ids"].shape[1] for prompt in prompts)
+    batch = {}
+    for key in ("input_ids", "attention_mask"):
+        batch[key] = torch.cat([F.pad(prompt[key], (longest - prompt[key].shape[1], 0)) for prompt in prompts])
+    cuts = [prompt.get("input_values_cutoffs", torch.full((1, 1), -1)) for prompt in prompts]
+    wavs = [prompt.get("input_values", torch.zeros(1, 1, 1)) for prompt in prompts]
+    if any("input_values" in prompt for prompt in prompts):
+        most, samples = max(cut.shape[1] for cut in cuts), max(wav.shape[2] for wav in wavs)
+        batch["input_values_cutoffs"] = torch.cat([F.pad(cut, (0, most - cut.shape[1]), value=-1) for cut in cuts])
+        batch["input_values"] = torch.cat([F.pad(wav, (0, samples - wav.shape[2])) for wav in wavs])
     with torch.inference_mode():
-        codes = reference.generate(**inputs, max_new_tokens=frames, do_sample=False, depth_decoder_do_sample=False)
-    speech: np.ndarray = codes[0].T.numpy()
-    return speech
+        codes = reference.generate(**batch, max_new_tokens=frames, do_sample=False, depth_decoder_do_sample=False)
+    return [row.T.numpy() for row in codes]
 
 
-def _our_speech(engine: TorchEngine, grid: Grid, last: Segment, frames: int) -> np.ndarray:
-    utterance = begin(engine, engine.new_cache(), grid, last.text, GREEDY, Limits(max_frames=frames))
-    return np.stack([frame.codes for frame in generate_frames(engine, utterance)], axis=1)
+def _our_speech(engine: TorchEngine, prompts: Sequence[Sequence[Segment]], frames: int) -> list[np.ndarray]:
+    """Codes (K,T) of each prompt, spoken greedily in one batch."""
+    utterances = [
+        begin(engine, engine.new_cache(), lay_out(engine.config, turns), turns[-1].text, GREEDY, Limits(frames))
+        for turns in prompts
+    ]
+    while live := [utterance for utterance in utterances if utterance.ending is None]:
+        step(engine, live)
+    return [np.stack(utterance.codes, axis=1) for utterance in utterances]
 
 
 @torch.inference_mode()
@@ -182,7 +208,7 @@ def _logit_differences(
     return backbone, float((ours.depth_stage(states, codes) - theirs).abs().max())
 
 
-def run(size: str, frames: int) -> dict[str, Any]:
+def run(size: str, frames: int, together: bool) -> dict[str, Any]:
     """All comparisons at a size, with what they ran on."""
     import transformers
 
@@ -196,7 +222,8 @@ def run(size: str, frames: int) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in ours.parameters()),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, float32",
-        "comparisons": [asdict(compare(reference, ours, name, p, frames)) for name, p in prompts(config).items()],
+        "together": together,
+        "comparisons": [asdict(found) for found in compare(reference, ours, prompts(config), frames, together)],
     }
 
 
@@ -205,9 +232,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Compare our CSM with transformers'.")
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--frames", type=int, default=64)
+    parser.add_argument("--together", action="store_true", help="speak all prompts in one batch, which is quicker")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    result = run(options.size, options.frames)
+    result = run(options.size, options.frames, options.together)
     text = json.dumps(result, indent=2)
     print(text)
     if options.out:

@@ -19,7 +19,7 @@ SOURCES = Path(__file__).parent
 LIBRARY = "libduologue.dylib" if sys.platform == "darwin" else "libduologue.so"
 COMMON = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-pthread", "-Wall", "-Wextra"]
 QUIET = ["-Wno-unknown-warning-option", "-Wno-maybe-uninitialized"]  # GCC's own AVX-512 header trips the latter
-SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g", "-O1"]
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-O0"]
 X86_FLAGS = {
     "kernels_avx2": ["-mavx2", "-mfma", "-mf16c"],
     "kernels_avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"],

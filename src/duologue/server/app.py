@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from .. import __version__
 from ..api import Model
-from . import catalog, conversation_routes, errors, health, page, speech
+from . import catalog, conversation_routes, errors, health, page, speech, text_socket
 from .guard import Guard
 from .services import Services
 from .settings import ServerSettings
@@ -29,7 +29,7 @@ def create_app(model: Model, settings: ServerSettings | None = None) -> FastAPI:
     # The interactive documents of FastAPI load scripts from elsewhere, so only /openapi.json is offered.
     app = FastAPI(title="duologue", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     errors.install(app)
-    for routes in (speech, catalog, conversation_routes, health):
+    for routes in (speech, catalog, conversation_routes, text_socket, health):
         app.include_router(routes.router)
     page.mount(app)
     app.add_middleware(Guard, settings=settings)

@@ -54,11 +54,12 @@ class Channel(Generic[T]):
         self._wake()
 
     def leave(self) -> None:
-        """Stop reading; the writer learns it at its next `put`."""
+        """Stop reading; the writer learns it at its next `put`, and a `get` under way comes to the end."""
         with self._changed:
-            self.reader_left = True
+            self.reader_left = self._ended = True
             self._items.clear()
             self._changed.notify_all()
+        self._wake()
 
     async def get(self) -> T:
         """The next item. Raises StopAsyncIteration at the end, or the error that ended the work."""
@@ -86,4 +87,4 @@ class Channel(Generic[T]):
         try:
             self._loop.call_soon_threadsafe(self._ready.set)
         except RuntimeError:
-            self.leave()
+            self.reader_left = True

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import ApiError, response_of
@@ -51,6 +52,9 @@ class Guard:
             self._check(scope, headers)
         except ApiError as error:
             await _refuse(error, scope, receive, sending)
+            return
+        if scope.get("method") == "OPTIONS" and "access-control-request-method" in headers:
+            await Response(status_code=204)(scope, receive, sending)
             return
         if scope["type"] == "http":
             receive = _capped(receive, self._settings.max_request_bytes)

@@ -40,6 +40,7 @@ async def metrics(here: Here) -> Response:
 async def server(here: Here) -> dict[str, Any]:
     return {
         "model": here.model_id,
+        "noise": here.model.card.noise,
         "engine": here.model.engine.name,
         "version": __version__,
         "consent_phrase": CONSENT_PHRASE,

@@ -22,9 +22,9 @@ class VoiceObject(BaseModel):
 class Sampling(BaseModel):
     """Ours: how the model draws. Left out, the model's own defaults hold."""
 
-    seed: int | None = Field(None, ge=0, lt=2**63)
-    temperature: float | None = Field(None, ge=0.0, le=2.0)
-    top_k: int | None = Field(None, ge=0, le=10_000)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    temperature: float | None = Field(default=None, ge=0.0, le=2.0)
+    top_k: int | None = Field(default=None, ge=0, le=10_000)
 
 
 class SayRequest(Sampling):
@@ -33,7 +33,7 @@ class SayRequest(Sampling):
     input: Text
     voice: Name | VoiceObject | None = None  # None: the model's, or the conversation's, first voice
     response_format: FormatName = "mp3"
-    speed: float = Field(1.0, ge=SLOWEST, le=FASTEST)
+    speed: float = Field(default=1.0, ge=SLOWEST, le=FASTEST)
     stream_format: Literal["audio", "sse"] = "audio"
 
     @field_validator("response_format", "stream_format", "speed", mode="before")
@@ -53,7 +53,7 @@ class SpeechRequest(SayRequest):
     """POST /v1/audio/speech."""
 
     model: Name
-    instructions: str | None = Field(None, max_length=4_096)
+    instructions: str | None = Field(default=None, max_length=4_096)
     conversation: Name | None = None  # ours: speak as the next turn of this conversation
 
 

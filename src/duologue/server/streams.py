@@ -81,6 +81,11 @@ class SpeechStream:
         finally:
             self._channel.leave()
 
+    @property
+    def was_left(self) -> bool:
+        """Whether it was left, before its end or after."""
+        return self._channel.reader_left
+
     def leave(self) -> None:
         """Read no further; the row that speaks stops within two frames."""
         self._channel.leave()

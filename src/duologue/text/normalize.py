@@ -76,7 +76,8 @@ SYMBOLS = {
 }  # fmt: skip
 TOP_LEVEL = "com|org|net|edu|gov|io|co|ai|dev|app|info|me|tv|uk|de|fr|ca|us"
 URL = re.compile(
-    rf"\b(?:https?://|www\.)[^\s<>\"')\]]+|\b(?:[a-z0-9-]+\.)+(?:{TOP_LEVEL})\b(?:/[^\s<>\"')\]]*)?", re.IGNORECASE
+    rf"\b(?:https?://|www\.)[^\s<>\"')\]]+|\b(?:[a-z0-9-]{{1,63}}\.){{1,6}}(?:{TOP_LEVEL})\b(?:/[^\s<>\"')\]]*)?",
+    re.IGNORECASE,
 )
 EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+\b")
 SPOKEN_MARKS = {".": " dot ", "/": " slash ", "@": " at ", "-": " dash ", "_": " underscore ", ":": " colon ", "?": " ",
@@ -165,7 +166,7 @@ def _speak_symbols(text: str) -> str:
 
 
 def _keep_speakable(text: str) -> str:
-    text = "".join(_speakable(char) for char in text)
+    text = re.sub(" +", " ", "".join(_speakable(char) for char in text))
     text = re.sub(rf"([^\W\d_])\1{{{MAX_REPEATS},}}", lambda match: match[1] * MAX_REPEATS, text)
     text = re.sub(r"(?<![^\W_])-+|-+(?![^\W_])", " ", re.sub(r" +-+ +|--+|–", " — ", text))
     text = re.sub(r"(?<![^\W_])'(?![^\W_])", " ", text)

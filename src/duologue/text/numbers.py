@@ -184,7 +184,7 @@ RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = tupl
         (r"(?<![\w.-])\d{3}-\d{4}(?![\w-])", _phone),
         (r"(?:(?<=\s)|^)-(?=[$£€¥₹]?\.?\d)", lambda match: "minus "),
         (rf"([$£€¥₹]) ?({NUMBER})(?: ?(thousand|million|billion|trillion|[kKmM]|bn|[bB])\b)?", _money),
-        (rf"({NUMBER}) ?%", lambda match: f"{amount(match[1])} percent"),
+        (rf"(?<![\d.,])({NUMBER}) ?%", lambda match: f"{amount(match[1])} percent"),
         (r"(?<!\w)24/7(?!\w)", lambda match: "twenty four seven"),
         (r"(?<![\d/.])(?:(\d+) )?(\d+)/(\d+)(?![\d/])", _fraction),
         (r"(?<![\w.])'?(\d{4}|\d0)s\b", _decade),

@@ -55,7 +55,8 @@ def write_code_shard(path: Path, turns: Sequence[np.ndarray], codec: str, corpus
     if len({turn.shape[0] for turn in turns}) != 1:
         raise InputError(f"The turns of {path} differ in their number of codebooks.", field="turns")
     lengths = np.array([turn.shape[1] for turn in turns], np.int64)
-    tensors = {"codes": np.ascontiguousarray(np.concatenate(turns, axis=1).astype(np.uint16)), "lengths": lengths}
+    tensors: dict[str, np.ndarray] = {"lengths": lengths}
+    tensors["codes"] = np.ascontiguousarray(np.concatenate(turns, axis=1).astype(np.uint16))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     save_file(tensors, temporary, metadata={"codec": codec, "corpus": corpus})

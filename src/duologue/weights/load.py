@@ -25,12 +25,17 @@ KYUTAI_FILE = "tokenizer-e351c8d8-checkpoint125.safetensors"
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What model.json says: a name, how text becomes ids, and the voice that speaks if none is named."""
+    """What model.json says: a name, how text becomes ids, the voice that speaks if none is named, usual sampling."""
 
     name: str
     text: TextKind
     default_voice: str = ""
     licence: str = ""
+    temperature: float | None = None  # the sampling that suits it, where it departs from 0.9 and 50
+    top_k: int | None = None
+    depth_temperature: float | None = None
+    depth_top_k: int | None = None
+    advance_temperature: float | None = None
     noise: bool = False  # random weights for trying things out: noise, not speech
 
 

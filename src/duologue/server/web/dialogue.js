@@ -60,7 +60,9 @@ function useScript(script) {
   for (const [text, speaker] of lines) addLine(text, speaker);
 }
 
-// All lines, or the lines up to `only` in silence and `only` aloud, so that one line can be heard in its place.
+const cast = (items) => [...new Set(items.map((item) => item.querySelector("select").value))];
+
+// All lines one after the other, or `only` one of them by itself.
 async function perform(only = null) {
   stop();
   const items = [...$("lines").children].filter((item) => item.querySelector("input").value.trim());
@@ -73,7 +75,7 @@ async function perform(only = null) {
   try {
     await mine.open();
     if ($("with-context").checked && !only) {
-      conversation = await (await ask("/v1/conversations", { json: {}, signal: mine.abort.signal })).json();
+      conversation = await (await ask("/v1/conversations", { json: { voices: cast(items) }, signal: mine.abort.signal })).json();
       path = `/v1/conversations/${conversation.id}/say`;
     }
     for (const item of only ? [only] : items) await sayLine(mine, path, item);

@@ -26,6 +26,11 @@ function wanted(server) {
   return server?.talk.every((part) => part.ready) ? "talk" : "say";
 }
 
+function warn(text) {
+  alertBox.textContent = text;
+  alertBox.hidden = false;
+}
+
 function stopAll() {
   for (const tab of [say, dialogue, voices]) tab.stop();
 }
@@ -72,6 +77,7 @@ try {
   const server = await get("/v1/server");
   server.voices = (await get("/v1/audio/voices")).data;
   document.getElementById("about").textContent = `${server.model} on ${server.engine}, duologue ${server.version}.`;
+  if (server.noise) warn("This model has random weights: it speaks noise, to try the server out.");
   talk.start(server);
   say.start(server);
   dialogue.start(server);
@@ -80,6 +86,5 @@ try {
   document.body.dataset.ready = "true";
 } catch (error) {
   show(wanted());
-  alertBox.textContent = error.message;
-  alertBox.hidden = false;
+  warn(error.message);
 }

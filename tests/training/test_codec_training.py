@@ -1,0 +1,205 @@
+"""Codec training: gradients pass the quantizer, codes stay alive, a killed run repeats, refinement keeps codes."""
+
+import copy
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from duologue.configuration import from_dict, to_dict
+from duologue.errors import InputError
+from duologue.mimi.config import MimiConfig, QuantizerConfig, TransformerConfig
+from duologue.mimi.quantizer import SplitQuantizer
+from duologue.mimi.spectral_config import SpectralConfig
+from duologue.training.code_shards import load_items
+from duologue.training.codec import CodecRun, CodecTraining, train
+from duologue.training.codec_data import PHONES, CropCorpus, phone_units
+from duologue.training.codec_export import averaged_codec, fingerprint, save_codec
+from duologue.training.codec_quantizer import codebooks, follow, perplexity, quantize, revive, start_from_means
+from duologue.training.codec_refine import DecoderRefinement, refine
+from duologue.training.encode_codes import encode_shards, encode_turns
+from duologue.training.losses_spectral import MelMetric, SpectralDistance
+from duologue.weights.mimi import load_mimi
+
+from .toy_speech import write_toy_shards
+
+torch.set_num_threads(1)
+TINY = MimiConfig(
+    width=16,
+    frontend="spectral",
+    seanet=None,
+    spectral=SpectralConfig(dim=16, encoder_blocks=1, decoder_blocks=1),
+    transformer=TransformerConfig(layers=1, heads=2, hidden=32, context=20),
+    quantizer=QuantizerConfig(codebooks=3, entries=16, width=8),
+)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return write_toy_shards(tmp_path_factory.mktemp("toy") / "shards")
+
+
+@pytest.fixture(scope="module")
+def recipe(shards):
+    return CodecTraining(
+        str(shards), str(shards.parent / "prepared"), TINY,
+        steps=8, crops=2, crop_seconds=0.64, plain_steps=2, warmup_steps=2, decay_steps=3, revive_every=2,
+        checkpoint_every=4, log_every=2, bf16=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(recipe, tmp_path_factory):
+    """A finished run: (recipe, folder)."""
+    folder = tmp_path_factory.mktemp("run")
+    train(recipe, folder)
+    return recipe, folder
+
+
+def test_a_killed_run_goes_on_bit_for_bit(trained, tmp_path):
+    recipe, folder = trained
+    half = tmp_path / "half"
+    shutil.copytree(folder, half)
+    (half / "checkpoints" / "step-00000008.safetensors").unlink()  # as if killed after the first checkpoint
+    train(recipe, half)
+    last = "checkpoints/step-00000008.safetensors"
+    assert (half / last).read_bytes() == (folder / last).read_bytes()
+    assert (half / "curves.csv").read_text().count("\n8,") == (folder / "curves.csv").read_text().count("\n8,")
+
+
+def test_the_recipe_survives_json_and_names_unknown_keys(recipe):
+    assert from_dict(CodecTraining, to_dict(recipe)) == recipe
+    with pytest.raises(InputError, match="plain_step"):
+        from_dict(CodecTraining, {**to_dict(recipe), "plain_step": 3})
+
+
+def test_learning_brings_the_sound_nearer(recipe, tmp_path):
+    run = CodecRun(dataclasses.replace(recipe, plain_steps=30, rate=3e-3), tmp_path, 0, 1)
+    run.resume()
+    losses = [run.advance()["mel"] for _ in range(24)]
+    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
+
+
+def test_gradients_pass_the_quantizer_to_the_encoder(recipe, tmp_path):
+    run = CodecRun(recipe, tmp_path, 0, 1)
+    run.resume()
+    crops = run.corpus.draw(2, np.random.default_rng(0))
+    terms, _, _ = run.model(crops, None)
+    terms["mel"].backward()
+    assert run.model.codec.encoder.read.weight.grad.abs().max() > 0
+    assert run.model.codec.quantizer.acoustic.project_in.weight.grad.abs().max() > 0
+
+
+def test_the_file_holds_the_codec_that_was_trained(trained, tmp_path):
+    recipe, folder = trained
+    codec = averaged_codec(folder, recipe.mimi)
+    mark = save_codec(codec, tmp_path / "full.safetensors", half=False)
+    loaded = load_mimi(tmp_path / "full.safetensors")
+    wav = 0.1 * torch.randn(1, 1, 1920 * 6)
+    assert fingerprint(loaded) == mark
+    assert torch.equal(loaded.encode(wav), codec.encode(wav))
+    torch.testing.assert_close(loaded.decode(loaded.encode(wav)), codec.decode(codec.encode(wav)), atol=1e-4, rtol=1e-3)
+    half_mark = save_codec(codec, tmp_path / "half.safetensors", half=True)
+    assert fingerprint(load_mimi(tmp_path / "half.safetensors")) == half_mark
+
+
+def test_refinement_moves_the_decoder_and_keeps_the_codes(trained, shards, tmp_path):
+    recipe, folder = trained
+    save_codec(averaged_codec(folder, recipe.mimi), tmp_path / "codec.safetensors", half=True)
+    codec = load_mimi(tmp_path / "codec.safetensors")
+    plan = DecoderRefinement(
+        str(shards), recipe.prepared, steps=4, crops=2, crop_seconds=0.64, decay_steps=2, judge_from=1,
+        judge_channels=16, judge_seconds=0.32, checkpoint_every=2, log_every=2, bf16=False,
+    )  # fmt: skip
+    refine(plan, codec, tmp_path / "run")
+    better = load_mimi(tmp_path / "run" / "codec.safetensors")
+    wav = 0.1 * torch.randn(1, 1, 1920 * 6)
+    codes = codec.encode(wav)
+    assert fingerprint(better) == fingerprint(codec)
+    assert torch.equal(better.encode(wav), codes)
+    assert (better.decode(codes) - codec.decode(codes)).abs().max() > 1e-5
+
+
+def test_codes_on_disk_are_the_codes_of_each_turn(trained, shards, tmp_path):
+    recipe, folder = trained
+    codec = averaged_codec(folder, recipe.mimi)
+    assert encode_shards(codec, shards, tmp_path / "codes") == 1
+    assert encode_shards(codec, shards, tmp_path / "codes") == 0  # nothing left to do
+    items, mark = load_items(tmp_path / "codes", shards)
+    assert mark == fingerprint(codec)
+    assert all(turn.codes.shape[1] == -(-sum(turn.durations) * 600 // 1920) for item in items for turn in item.turns)
+    other = copy.deepcopy(codec)
+    other.downsample.weight.data += 0.01
+    with pytest.raises(InputError, match="another codec"):
+        encode_shards(other, shards, tmp_path / "codes")
+
+
+def test_turns_in_a_batch_get_the_codes_they_get_alone(trained):
+    recipe, folder = trained
+    codec = averaged_codec(folder, recipe.mimi)
+    turns = [0.1 * np.random.default_rng(n).standard_normal(n).astype(np.float32) for n in (9_600, 5_000, 20_001)]
+    together = encode_turns(codec, turns)
+    for turn, codes in zip(turns, together, strict=True):
+        assert np.array_equal(encode_turns(codec, [turn])[0], codes)
+
+
+def test_training_never_draws_from_held_out_items(shards, tmp_path):
+    corpus = CropCorpus(shards, tmp_path, 15_360)
+    corpus.use(corpus.available())
+    held_out = corpus.shards[0].stretches["validation"]
+    for number, first, last in corpus.places:
+        assert number == 0
+        assert all(last + 15_360 <= start or first >= stop for start, stop in held_out)
+
+
+def test_phones_follow_the_durations():
+    labels = phone_units("hˈa t", [2, 1, 2, 1, 1, 3, 4])
+    h, a, t = (PHONES.index(symbol) for symbol in "hat")
+    assert labels == [0, 0, h, a, a, a, 0, t, t, t, 0, 0, 0, 0]
+
+
+def test_k_means_start_and_revival_keep_codes_in_use():
+    torch.manual_seed(0)
+    quantizer = SplitQuantizer(16, TINY.quantizer)
+    rows = torch.randn(400, 8)
+    start_from_means(quantizer, rows, rows, torch.Generator().manual_seed(0))
+    assert perplexity(codebooks(quantizer)[0]) > 10
+    book = codebooks(quantizer)[0]
+    book.cluster_usage[3:6], book.embedding_sum[3:6] = 1e-7, 0.0
+    seen = quantize(quantizer, torch.randn(4, 16, 20), None)
+    assert revive(quantizer, seen, 0.1, 2, torch.Generator().manual_seed(0)) >= 2
+    assert int((book.cluster_usage < 1e-6).sum()) == 1  # two at a time
+
+
+def test_running_means_approach_what_they_are_shown():
+    torch.manual_seed(0)
+    quantizer = SplitQuantizer(16, TINY.quantizer)
+    rows = torch.randn(400, 8)
+    start_from_means(quantizer, rows, rows, torch.Generator().manual_seed(0))
+    latents = torch.randn(4, 16, 50)
+    before = quantize(quantizer, latents, None).commitment
+    for _ in range(30):
+        follow(quantizer, quantize(quantizer, latents, None), decay=0.8)
+    assert quantize(quantizer, latents, None).commitment < 0.5 * before
+
+
+def test_fewer_levels_mean_a_coarser_sum():
+    torch.manual_seed(0)
+    quantizer = SplitQuantizer(16, TINY.quantizer)
+    latents = torch.randn(2, 16, 5)
+    limited = quantize(quantizer, latents, torch.tensor([1, 3])).latents
+    full = quantize(quantizer, latents, None).latents
+    codes = quantizer.encode(latents)
+    torch.testing.assert_close(limited[0], quantizer.semantic.decode(codes[:1, :1])[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(limited[1], full[1])
+
+
+def test_distances_are_zero_for_equal_and_grow_with_difference():
+    wav = 0.1 * torch.randn(2, 12_000)
+    distance, metric = SpectralDistance(), MelMetric()
+    assert float(sum(distance(wav, wav))) == 0 == float(metric(wav, wav))
+    near, far = sum(distance(1.1 * wav, wav)), sum(distance(3 * wav, wav))
+    assert 0 < float(near) < float(far)
+    assert float(metric(2 * wav, wav)) == pytest.approx(np.log(2), rel=0.01)
