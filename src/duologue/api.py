@@ -143,7 +143,7 @@ class Model:
             voice = self._named_voice(voice)
         if voice.codes is None or voice.codec != self.codec.fingerprint or len(voice.codes) < self.config.num_codebooks:
             voice = voice.with_codes(self.codec.encode(voice.audio.samples), self.codec.fingerprint)
-            if voice.name in self.voices and self.voices[voice.name].audio is voice.audio:
+            if self._is_own(voice):
                 self.voices[voice.name] = voice
         return voice
 
@@ -171,7 +171,7 @@ class Model:
 
     def pinned_context(self, voices: Sequence[Voice]) -> SpokenContext:
         """A past that holds these voices' prompts; read once per set of voices, then shared as a copy."""
-        turns = [self._prompt(voice) for voice in voices]
+        turns = [self._prompt(voice) for voice in voices if self.card.pin_voices or not self._is_own(voice)]
         key = _key(turns)
         with self._lock:
             if key not in self._prefixes:
@@ -180,6 +180,10 @@ class Model:
                     self._prefixes.popitem(last=False)
             self._prefixes.move_to_end(key)
             return self._prefixes[key].fork()
+
+    def _is_own(self, voice: Voice) -> bool:
+        own = self.voices.get(voice.name)
+        return own is not None and own.audio is voice.audio
 
     def _prompt(self, voice: Voice) -> HeardTurn:
         voice = self.voice(voice)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import numpy.typing as npt
@@ -77,20 +78,12 @@ def _array(path: Path) -> Codes:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    faults = (SafetensorError, ValueError, KeyError, EOFError, TypeError, AttributeError, SyntaxError, MemoryError)
     try:
         if path.suffix == ".npy":
             return np.asarray(np.load(path, allow_pickle=False))
         return load_file(path)["codes"]
-    except (
-        SafetensorError,
-        ValueError,
-        KeyError,
-        EOFError,
-        TypeError,
-        AttributeError,
-        SyntaxError,
-        MemoryError,
-    ) as error:
+    except (*faults, TokenError) as error:  # numpy reads a header as Python source
         raise InputError(f"{path} is no file of codes: {error}.", hint="`duologue encode` makes one.") from error
 
 

@@ -21,6 +21,7 @@ from .speaking import Codec, GenerationConfig, Sentence, Speech
 from .spoken_context import HeardTurn, SpokenContext
 from .timebase import frames_to_seconds, seconds_to_frames
 from .voice import Voice
+from .weights.load import ModelCard
 
 DEFAULT_ACCENT = "american"
 
@@ -53,6 +54,7 @@ class SpeechModel(Protocol):
     engine: Engine
     reader: Reader
     usual: GenerationConfig  # how the model speaks if nothing else is asked for
+    card: ModelCard
 
     @property
     def codec(self) -> Codec:
@@ -78,7 +80,8 @@ class Conversation:
         self._model = model
         self._voices = dict(voices)
         self._options = options or GenerationConfig()
-        self._context = model.pinned_context([replace(voice, speaker=n) for n, voice in self._voices.items()])
+        prompts = [replace(voice, speaker=self._number(n)) for n, voice in self._voices.items()]
+        self._context = model.pinned_context(prompts)
         self.speaker = speaker if speaker is not None else next(iter(self._voices), 0)
         self.dropped: list[HeardTurn] = []
 
@@ -104,7 +107,7 @@ class Conversation:
 
         Returns the turns that left the memory to make room. Raises AudioError for silence, InputError without words.
         """
-        read = self._model.reader.turn(text, speaker, self._accent(speaker), self._options.normalise)
+        read = self._model.reader.turn(text, self._number(speaker), self._accent(speaker), self._options.normalise)
         codes = None if audio is None else self._codes(to_audio(audio, rate_hz))
         turn = HeardTurn(speaker, read.text, Segment(read.ids, codes), accent=self._accent(speaker))
         dropped = self._context.add(turn)
@@ -128,10 +131,19 @@ class Conversation:
         """Speak the next turn as it is made: iterate for samples. The same arguments as `say`, the same samples."""
         who = self.speaker if speaker is None else speaker
         options = (options or self._options).over(self._model.usual)
-        sentences = self._model.reader.sentences(text, who, self._accent(who), options.normalise)
+        sentences = self._model.reader.sentences(text, self._number(who), self._accent(who), options.normalise)
         speech = Speech(self._context, self._model.codec, sentences, who, seed, options, self._accent(who))
         speech.dropped = self.dropped
         return speech
+
+    def _number(self, speaker: int) -> int:
+        """The speaker number that the model reads: the same, unless the model's voices have numbers of their own."""
+        if not self._model.card.fixed_voices:
+            return speaker
+        if speaker in self._voices:
+            return self._voices[speaker].speaker
+        taken = {voice.speaker for voice in self._voices.values()}
+        return speaker if speaker not in taken else min(set(range(len(taken) + 1)) - taken)
 
     def _accent(self, speaker: int) -> str:
         voice = self._voices.get(speaker)
@@ -177,7 +189,7 @@ class Conversation:
         if frames <= 0 or turn.segment.codes is None:
             return None
         text = " ".join(words[: max(1, kept)])
-        read = self._model.reader.turn(text, turn.speaker, turn.accent, False)
+        read = self._model.reader.turn(text, self._number(turn.speaker), turn.accent, False)
         return replace(turn, text=text, segment=Segment(read.ids, turn.segment.codes[:, :frames]))
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -216,7 +216,8 @@ def test_a_raw_stream_on_stdout_is_nothing_but_samples(tiny_folder: Path, tmp_pa
     )
     subprocess.run([*words, "a.wav"], env=environment(tiny_folder), cwd=tmp_path, timeout=200, check=True)
     samples = np.frombuffer(done.stdout, "<i2")
-    assert len(samples) and np.array_equal(samples, (read_audio(tmp_path / "a.wav").samples * 32768).astype(np.int16))
+    written = read_audio(tmp_path / "a.wav").samples * 32768
+    assert len(samples) and np.abs(samples - written).max() <= 1  # each rounds in its own way
     assert b"seed 3" in done.stderr
 
 

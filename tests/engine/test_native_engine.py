@@ -1,4 +1,4 @@
-"""The CPU engine: the torch engine's frames in float32, its own rounding and nothing else below; alone or in company."""
+"""The CPU engine: in float32 the torch engine's frames, else its own rounding alone; a row is the same in company."""
 
 from __future__ import annotations
 
@@ -97,7 +97,9 @@ def test_float32_logits_are_the_modules(name: str, path: str) -> None:
         np.testing.assert_allclose(trace.advance_logits, stage.advance_logits[0].numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("sampling", [GREEDY, ANYTHING, FrameSampling(2**64 + 3)], ids=["greedy", "anything", "default"])
+@pytest.mark.parametrize(
+    "sampling", [GREEDY, ANYTHING, FrameSampling(2**64 + 3)], ids=["greedy", "anything", "default"]
+)
 @pytest.mark.parametrize("allow_eos", [True, False])
 @pytest.mark.parametrize("name", ["plain", "aligned", "odd"])
 def test_float32_speaks_the_torch_engines_codes(name: str, sampling: FrameSampling, allow_eos: bool) -> None:
@@ -126,9 +128,7 @@ def test_a_row_in_company_is_what_it_is_alone(name: str, plan: str) -> None:
     """Bit for bit, whatever the others' lengths, positions, seeds and settings; rows join and leave."""
     engine = NativeEngine.from_weights(CONFIGS[name], arrays(MODELS[name]), plan)
     requests = [start(engine, seed, units=3 + seed, frames=4 * seed + 2) for seed in range(7)]
-    requests = [
-        with_sampling(r, FrameSampling(i, Sampling(0.5 + i / 5, i * 3))) for i, r in enumerate(requests)
-    ]
+    requests = [with_sampling(r, FrameSampling(i, Sampling(0.5 + i / 5, i * 3))) for i, r in enumerate(requests)]
     alone = [dataclasses.replace(r, cache=r.cache.fork()) for r in requests]
     for step in range(4):
         together = engine.frames(requests[step:])

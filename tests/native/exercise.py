@@ -1,6 +1,6 @@
 """Runs every kernel on networks of odd sizes, with numpy alone; meant for a library built with sanitizers.
 
-They stop the process at the first access outside a buffer, overflow or misaligned read. Prints how many frames it spoke.
+They stop the process at the first access outside a buffer, overflow or misaligned read. Prints the frames it spoke.
 """
 
 from __future__ import annotations

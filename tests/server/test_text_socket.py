@@ -39,7 +39,8 @@ def until(socket: ClientConnection, kind: str) -> tuple[list[dict], list[bytes]]
     while not events or events[-1]["type"] != kind:
         message = socket.recv(timeout=20)
         if isinstance(message, bytes):
-            sounds[-1] += message
+            if sounds:
+                sounds[-1] += message
             continue
         events.append(json.loads(message))
         if events[-1]["type"] == "audio.start":

@@ -16,7 +16,7 @@ from duologue.mimi.spectral_config import SpectralConfig
 from duologue.training.code_shards import load_items
 from duologue.training.codec import CodecRun, CodecTraining, train
 from duologue.training.codec_data import PHONES, CropCorpus, phone_units
-from duologue.training.codec_export import averaged_codec, fingerprint, save_codec
+from duologue.training.codec_export import codec_of_run, fingerprint, save_codec
 from duologue.training.codec_quantizer import codebooks, follow, perplexity, quantize, revive, start_from_means
 from duologue.training.codec_refine import DecoderRefinement, refine
 from duologue.training.encode_codes import encode_shards, encode_turns
@@ -75,11 +75,14 @@ def test_the_recipe_survives_json_and_names_unknown_keys(recipe):
         from_dict(CodecTraining, {**to_dict(recipe), "plain_step": 3})
 
 
-def test_learning_brings_the_sound_nearer(recipe, tmp_path):
-    run = CodecRun(dataclasses.replace(recipe, plain_steps=30, rate=3e-3), tmp_path, 0, 1)
+def test_learning_brings_one_batch_nearer(recipe, tmp_path):
+    run = CodecRun(dataclasses.replace(recipe, rate=4e-3), tmp_path, 0, 1)
     run.resume()
-    losses = [run.advance()["mel"] for _ in range(24)]
-    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
+    losses = []
+    for _ in range(60):
+        run.step = 0  # the same crops again
+        losses.append(run.advance()["mel"])
+    assert losses[-1] < 0.7 * losses[0]
 
 
 def test_gradients_pass_the_quantizer_to_the_encoder(recipe, tmp_path):
@@ -94,7 +97,7 @@ def test_gradients_pass_the_quantizer_to_the_encoder(recipe, tmp_path):
 
 def test_the_file_holds_the_codec_that_was_trained(trained, tmp_path):
     recipe, folder = trained
-    codec = averaged_codec(folder, recipe.mimi)
+    codec = codec_of_run(folder, recipe.mimi)
     mark = save_codec(codec, tmp_path / "full.safetensors", half=False)
     loaded = load_mimi(tmp_path / "full.safetensors")
     wav = 0.1 * torch.randn(1, 1, 1920 * 6)
@@ -107,7 +110,7 @@ def test_the_file_holds_the_codec_that_was_trained(trained, tmp_path):
 
 def test_refinement_moves_the_decoder_and_keeps_the_codes(trained, shards, tmp_path):
     recipe, folder = trained
-    save_codec(averaged_codec(folder, recipe.mimi), tmp_path / "codec.safetensors", half=True)
+    save_codec(codec_of_run(folder, recipe.mimi), tmp_path / "codec.safetensors", half=True)
     codec = load_mimi(tmp_path / "codec.safetensors")
     plan = DecoderRefinement(
         str(shards), recipe.prepared, steps=4, crops=2, crop_seconds=0.64, decay_steps=2, judge_from=1,
@@ -124,7 +127,7 @@ def test_refinement_moves_the_decoder_and_keeps_the_codes(trained, shards, tmp_p
 
 def test_codes_on_disk_are_the_codes_of_each_turn(trained, shards, tmp_path):
     recipe, folder = trained
-    codec = averaged_codec(folder, recipe.mimi)
+    codec = codec_of_run(folder, recipe.mimi)
     assert encode_shards(codec, shards, tmp_path / "codes") == 1
     assert encode_shards(codec, shards, tmp_path / "codes") == 0  # nothing left to do
     items, mark = load_items(tmp_path / "codes", shards)
@@ -138,7 +141,7 @@ def test_codes_on_disk_are_the_codes_of_each_turn(trained, shards, tmp_path):
 
 def test_turns_in_a_batch_get_the_codes_they_get_alone(trained):
     recipe, folder = trained
-    codec = averaged_codec(folder, recipe.mimi)
+    codec = codec_of_run(folder, recipe.mimi)
     turns = [0.1 * np.random.default_rng(n).standard_normal(n).astype(np.float32) for n in (9_600, 5_000, 20_001)]
     together = encode_turns(codec, turns)
     for turn, codes in zip(turns, together, strict=True):
@@ -180,7 +183,7 @@ def test_running_means_approach_what_they_are_shown():
     start_from_means(quantizer, rows, rows, torch.Generator().manual_seed(0))
     latents = torch.randn(4, 16, 50)
     before = quantize(quantizer, latents, None).commitment
-    for _ in range(30):
+    for _ in range(60):
         follow(quantizer, quantize(quantizer, latents, None), decay=0.8)
     assert quantize(quantizer, latents, None).commitment < 0.5 * before
 

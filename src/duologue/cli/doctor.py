@@ -33,7 +33,7 @@ def doctor(
     """Look over this installation; exits with 5 if something that speaking needs is missing."""
     from .console import print_json
 
-    checks: list[Callable[[], Finding]] = [_python, _torch, _voice, _playing, _ffmpeg, _av, _hub, _token]
+    checks: list[Callable[[], Finding]] = [_python, _kernels, _torch, _voice, _playing, _ffmpeg, _av, _hub, _token]
     findings = [check() for check in checks] + ([_speak()] if speak else [])
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -54,15 +54,26 @@ def _python() -> Finding:
     return Finding("system", found, True)
 
 
+def _kernels() -> Finding:
+    from ..engine.native_engine import available_paths
+    from ..errors import BackendUnavailable
+
+    try:
+        return Finding("CPU engine", f"compiled; runs {', '.join(available_paths())}", True)
+    except BackendUnavailable as error:
+        return Finding("CPU engine", error.message, False, error.hint)
+
+
 def _torch() -> Finding:
     hint = 'pip install "duologue[torch]"'
+    needed = not _kernels().ok  # one of the two engines is enough to speak
     try:
         import torch
 
         from ..engine.assembly import best_device
     except ImportError as error:
-        return Finding("torch", f"not usable: {error}", False, hint, needed=True)
-    return Finding("torch", f"{torch.__version__}, speaks on {best_device()}", True, needed=True)
+        return Finding("torch", f"not usable: {error}", False, hint, needed)
+    return Finding("torch", f"{torch.__version__}, reaches {best_device()}", True, needed=needed)
 
 
 def _voice() -> Finding:

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from ..errors import DuologueError
+from .bench import bench
 from .codes import decode, encode
 from .convert import convert
 from .dialogue import dialogue
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (say, dialogue, encode, decode, inspect, convert, doctor, serve):
+for verb in (say, dialogue, encode, decode, inspect, convert, doctor, bench, serve):
     app.command()(verb)
 app.add_typer(voices, name="voices")
 

@@ -2,36 +2,113 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
+import logging
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BackendUnavailable, InputError, LayoutMismatch
+from ..errors import BackendUnavailable, LayoutMismatch
 from ..weights.load import ModelFiles
 from .base import Engine
 
 if TYPE_CHECKING:
     from ..mimi.sounding import SoundCodec
+    from ..mimi.torchless.sounding import TorchlessSoundCodec
     from ..weights.csm_files import CsmWeights
+    from .packed import PackedModel
 
+    AnyCodec = SoundCodec | TorchlessSoundCodec
 
 SMALL_PARAMETERS = 200_000_000  # up to here float32 weights fit and one core is enough; beyond, int8 and all cores
+_log = logging.getLogger(__name__)
 
 
-def assemble(files: ModelFiles, device: str = "auto", engine: str = "auto") -> tuple[Engine, SoundCodec]:
-    """The engine and the codec of these files.
+def assemble(files: ModelFiles, device: str = "auto", engine: str = "auto") -> tuple[Engine, AnyCodec]:
+    """The engine and the codec of these files. `engine` is auto, torch, native or native-FORMAT (native-int4).
 
-    Raises BackendUnavailable if what was asked for can't run here; "auto" takes what can.
+    The native engine, where it runs, needs no torch, and the codec then needs none for our own models. Raises
+    BackendUnavailable if what was asked for can't run here; "auto" takes what can.
     """
     from ..weights.csm_files import read_csm
 
+    insisted = engine.startswith("native")
+    if insisted and device not in ("auto", "cpu"):
+        raise BackendUnavailable(f"The native engine runs on the CPU, not on {device}.", hint='Use device="cpu".')
+    if insisted or (engine == "auto" and device in ("auto", "cpu") and _prefers_native(files, device)):
+        return _assemble_native(files, engine.removeprefix("native").removeprefix("-") if insisted else "")
     device = best_device() if device == "auto" else device
     weights = read_csm(files.csm)
-    codec = assemble_codec(files, weights.config.num_codebooks, device, weights)
-    network = _native(weights, engine) if engine != "torch" and device == "cpu" else None
-    if network is None and engine.startswith("native"):
-        raise BackendUnavailable(f"The native engine runs on the CPU, not on {device}.", hint='Use device="cpu".')
-    return network or _torch(weights, device), codec
+    return _torch(weights, device), assemble_codec(files, weights.config.num_codebooks, device, weights)
+
+
+def _prefers_native(files: ModelFiles, device: str) -> bool:
+    """Small models speak on one core of any machine; large ones go to a GPU if there is one."""
+    from ..native import binding
+
+    try:
+        binding.library()
+    except BackendUnavailable as error:
+        if not has_torch():
+            raise
+        _log.warning("%s The torch engine speaks instead.", error)
+        return False
+    return device == "cpu" or not _is_large(files.csm) or best_device() == "cpu"
+
+
+def _assemble_native(files: ModelFiles, plan: str) -> tuple[Engine, AnyCodec]:
+    from ..weights.csm_files import read_csm
+    from .native_engine import NativeEngine, named_plan
+    from .packed import pack_model
+
+    large = _is_large(files.csm)
+    chosen = named_plan(plan or ("int8" if large else "float32"))
+    weights = read_csm(files.csm, as_arrays=True)
+    packed = _packed(files, weights, chosen.name) if large else pack_model(weights.config, weights.tensors, chosen)
+    network = NativeEngine(packed, threads=_cores() if large else 1)
+    books = weights.config.num_codebooks
+    own_file = files.codec is not None and files.codec.is_file()
+    if has_torch() and (large or not own_file):  # torch reads every layout, and is faster for a full-size Mimi
+        return network, assemble_codec(files, books, "cpu")
+    return network, _codec_without_torch(files.codec, books)
+
+
+def _packed(files: ModelFiles, weights: CsmWeights, plan: str) -> PackedModel:
+    """Weights rounded once and kept, so that the next start only reads them."""
+    from ..weights.checkpoint import open_checkpoint
+    from .native_engine import named_plan
+    from .packed import load_packed, pack_model, save_packed
+
+    parts = [file.resolve() for file in open_checkpoint(files.csm).files]
+    source = "; ".join(f"{part} {part.stat().st_size} {part.stat().st_mtime_ns}" for part in parts)
+    name = hashlib.blake2b(f"{parts} {plan}".encode(), digest_size=8).hexdigest()
+    home = Path(os.environ.get("DUOLOGUE_HOME") or Path.home() / ".cache" / "duologue")
+    path = home / "packed" / f"{name}.packed"
+    found = load_packed(weights.config, named_plan(plan), path, source)
+    if found is None:
+        found = pack_model(weights.config, weights.tensors, named_plan(plan))
+        save_packed(found, path, source)
+    return found
+
+
+def _codec_without_torch(path: Path | None, codebooks: int | None) -> AnyCodec:
+    from ..mimi.torchless.sounding import TorchlessSoundCodec
+    from ..weights.mimi_arrays import load_torchless_mimi
+
+    if path is None or path.is_dir():
+        raise BackendUnavailable(
+            "Only a codec in a file of its own, in Kyutai's layout, can be read without torch.",
+            hint="Install torch: pip install 'duologue[torch]'.",
+        )
+    return TorchlessSoundCodec(load_torchless_mimi(path), codebooks)
+
+
+def _is_large(csm: Path) -> bool:
+    from ..weights.checkpoint import open_checkpoint
+
+    return sum(math.prod(shape) for shape in open_checkpoint(csm).shapes.values()) > SMALL_PARAMETERS
 
 
 def _torch(weights: CsmWeights, device: str) -> Engine:
@@ -44,57 +121,49 @@ def _torch(weights: CsmWeights, device: str) -> Engine:
     return TorchEngine(build_csm(weights, dtype), device, dtype)
 
 
-def _native(weights: CsmWeights, engine: str) -> Engine | None:
-    """The CPU engine; None if it was not insisted on and can't run here."""
-    from .native_engine import NativeEngine
-
-    large = sum(tensor.numel() for tensor in weights.tensors.values()) > SMALL_PARAMETERS
-    plan = engine.removeprefix("native").removeprefix("-") if engine != "auto" else ""
-    arrays = {name: tensor.float().numpy() for name, tensor in weights.tensors.items()}
-    try:
-        return NativeEngine.from_weights(
-            weights.config, arrays, plan or ("int8" if large else "float32"), threads=_cores() if large else 1
-        )
-    except (BackendUnavailable, InputError):
-        if engine != "auto":
-            raise
-        return None
-
-
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def assemble_codec(
     source: ModelFiles | Path, codebooks: int | None = None, device: str = "auto", weights: CsmWeights | None = None
-) -> SoundCodec:
+) -> AnyCodec:
     """The codec of a model, or a codec's own checkpoint, with its first `codebooks` codebooks.
 
-    Without a number it has as many as the model uses.
+    Without a number it has as many as the model uses. Without torch it is the numpy codec.
     """
-    from ..mimi.sounding import SoundCodec
     from ..weights.checkpoint import open_checkpoint
     from ..weights.csm_files import csm_config, read_csm
+
+    if isinstance(source, ModelFiles) and codebooks is None:
+        codebooks = (weights.config if weights else csm_config(open_checkpoint(source.csm))).num_codebooks
+    path = source if isinstance(source, Path) else source.codec
+    if not has_torch():
+        return _codec_without_torch(path, codebooks)
+    from ..mimi.sounding import SoundCodec
     from ..weights.mimi import from_transformers, load_mimi
     from ..weights.mimi_transformers import read_config
 
     device = best_device() if device == "auto" else device
-    if isinstance(source, Path):
-        return SoundCodec(load_mimi(source), codebooks, device)
-    if codebooks is None:
-        codebooks = (weights.config if weights else csm_config(open_checkpoint(source.csm))).num_codebooks
-    if source.codec is not None:
-        return SoundCodec(load_mimi(source.codec), codebooks, device)
+    if path is not None:
+        return SoundCodec(load_mimi(path), codebooks, device)
+    assert isinstance(source, ModelFiles)
     weights = weights or read_csm(source.csm)
     if not weights.codec_tensors or weights.codec_config is None:
         raise LayoutMismatch(f"{source.csm} holds no codec.", hint="Put a Mimi checkpoint beside it.")
-    return SoundCodec(
-        from_transformers(weights.codec_tensors, read_config(dict(weights.codec_config))), codebooks, device
-    )
+    codec = from_transformers(weights.codec_tensors, read_config(dict(weights.codec_config)))
+    return SoundCodec(codec, codebooks, device)
+
+
+def has_torch() -> bool:
+    """Whether torch is installed; finding out doesn't load it."""
+    return importlib.util.find_spec("torch") is not None
 
 
 def best_device() -> str:
-    """cuda or mps if torch reaches one, else cpu."""
+    """cuda or mps if torch is there and reaches one, else cpu."""
+    if not has_torch():
+        return "cpu"
     import torch
 
     if torch.cuda.is_available():

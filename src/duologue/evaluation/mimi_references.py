@@ -57,6 +57,10 @@ def lively_codec(config: MimiConfig, sound: Tensor, seed: int = 0) -> Mimi:
         latents = codec.latents(sound[..., : sound.shape[-1] // config.frame_samples * config.frame_samples])
         for quantizer in (codec.quantizer.semantic, codec.quantizer.acoustic):
             _spread(quantizer, latents)
+        last = codec.decoder.model[-1]
+        gain = 1 / codec.sound(latents).abs().max()  # or a tolerance in absolute terms would mean nothing
+        last.weight.mul_(gain)
+        last.bias.mul_(gain)
     return codec
 
 

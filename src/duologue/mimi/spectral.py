@@ -5,7 +5,7 @@ source-filter voice: it predicts pitch and voicing, makes the pulse train of tha
 10 ms hop one filter for the pulses and one for the hiss. Pitch is then right by construction; a plain inverse STFT must
 learn harmonic phase and mostly fails to at this size. Knows nothing of codes, quantizers or training.
 
-Everything is causal. `step` is the one implementation; `forward` is `step` from the zero state, so streaming equals whole.
+Everything is causal. `step` is the one implementation, `forward` is `step` from the zero state: streaming equals whole.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from ..nn.conv import State
 from ..timebase import RATE_HZ
-from .spectral_config import SpectralConfig
 from .pulses import HISS_HOPS, hiss, pulses
+from .spectral_config import SpectralConfig
 
 HOPS_PER_LATENT = 4  # 100 Hz hops, 25 Hz latents
 _LOG_FLOOR = 3e-4
@@ -50,6 +50,10 @@ class SpectralEncoder(nn.Module):
 
     Each 10 ms hop sees the log spectrum of its last 40 ms (timbre) and the autocorrelation of its last 80 ms (pitch).
     """
+
+    short_window: Tensor
+    long_window: Tensor
+    window_lags: Tensor
 
     def __init__(self, config: SpectralConfig, latent_dim: int) -> None:
         super().__init__()
@@ -107,6 +111,12 @@ class SpectralEncoder(nn.Module):
 
 class SpectralDecoder(nn.Module):
     """latents (B, D, S) at 25 Hz to wav (B, 1, 960 * S): one pitch, one voicing and two filters per 240-sample hop."""
+
+    rise: Tensor
+    tail: Tensor
+    delay_phase: Tensor
+    hiss_rise: Tensor
+    hiss_fall: Tensor
 
     def __init__(self, config: SpectralConfig, latent_dim: int) -> None:
         super().__init__()
@@ -186,7 +196,7 @@ class SpectralDecoder(nn.Module):
         return torch.exp((log_pitch + math.log(_PITCH_CENTRE_HZ)).clamp(low, high))
 
     def sound(self, pitch_hz: Tensor, voicing: Tensor, filters: Tensor, state: State) -> tuple[Tensor, State]:
-        """Make the sources, filter them, overlap and add. Pitch gets no gradient from the sound (phase would be chaotic)."""
+        """Make the sources, filter them, overlap and add. The sound gives pitch no gradient: phase would be chaotic."""
         with torch.autocast(filters.device.type, enabled=False):
             gains = self._gains(voicing, filters)
             before = torch.cat([state["gains"][:, None], gains[:, :-1]], dim=1)  # the filter that fades out in this hop
@@ -219,7 +229,7 @@ class SpectralDecoder(nn.Module):
         }
 
     def _shape(self, train: Tensor, gains: Tensor, before: Tensor, hop: Tensor) -> Tensor:
-        """Cross-fade from the last hop's filters to this one's: each filters its share of the source. (B, hops, bins)."""
+        """Cross-fade from the last hop's filters to this one's, each on its share of the source: (B, hops, bins)."""
         n = self.config.window
         number = (hop[:, None] + torch.arange(gains.shape[1], device=gains.device)) % HISS_HOPS
         spectrum = torch.zeros(1, device=gains.device)

@@ -36,7 +36,8 @@ class SpectralConfig:
             raise InputError(f"hop should be {FRAME_SAMPLES // HOPS_PER_FRAME}, not {self.hop}.", field="hop")
         if self.window % self.hop or not self.hop < self.window <= self.pitch_window:
             raise InputError(
-                f"window should be a multiple of {self.hop} and at most pitch_window, not {self.window}.", field="window"
+                f"window should be a multiple of {self.hop} and at most pitch_window, not {self.window}.",
+                field="window",
             )
         if not self.min_lag < self.max_lag <= self.pitch_window // 2:
             raise InputError("max_lag should lie between min_lag and half of pitch_window.", field="max_lag")

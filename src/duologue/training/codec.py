@@ -1,8 +1,8 @@
 """`python -m duologue.training.codec --config FILE --run DIR`: train a codec; go on where the run stopped.
 
-Under `torchrun --nproc-per-node N` the processes share each step: every one draws its own crops, gradients and codebook
-statistics are averaged (gloo). Batches and all other chance depend on (seed, step, rank) alone, so a run that was killed
-repeats the lost steps exactly. The list of shards in use grows only at checkpoints and is stored in them.
+Under `torchrun --nproc-per-node N -m -- duologue.training.codec …` the processes share each step: every one draws its
+own crops, gradients and codebook statistics are averaged (gloo). Batches and all other chance depend on (seed, step,
+rank) alone, so a run that was killed repeats the lost steps exactly. The list of shards in use grows only at checkpoints and is stored in them.
 """
 
 from __future__ import annotations
@@ -72,14 +72,17 @@ class CodecRun:
         self.config, self.folder, self.rank, self.world = config, folder, rank, world
         torch.manual_seed(config.seed)
         self.model = LearningCodec(config.mimi)
-        self.average = AveragedWeights(LearningCodec(config.mimi), config.average)
-        self.average.module.load_state_dict(self.model.state_dict())
+        self.averaged = LearningCodec(config.mimi)
+        self.averaged.load_state_dict(self.model.state_dict())
+        self.average = AveragedWeights(self.averaged, config.average)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.rate, betas=(0.8, 0.99), weight_decay=1e-3, fused=True
         )
-        self.corpus = CropCorpus(Path(config.shards).expanduser(), Path(config.prepared).expanduser(), int(config.crop_seconds * 24_000))
-        self.step, self.names, self.seconds_heard = 0, [], 0.0
-        self.rows: list[tuple[Tensor, Tensor]] = []  # vectors for the k-means start
+        self.corpus = CropCorpus(
+            Path(config.shards).expanduser(), Path(config.prepared).expanduser(), int(config.crop_seconds * 24_000)
+        )
+        self.step, self.seconds_heard = 0, 0.0
+        self.names: list[str] = []
 
     def resume(self) -> None:
         """Take up the newest checkpoint, if there is one."""
@@ -88,7 +91,7 @@ class CodecRun:
             self.grow()
             return
         tensors, facts = load_checkpoint(path)
-        modules = {"model": self.model, "average": self.average.module}
+        modules = {"model": self.model, "average": self.averaged}
         # Only the first process writes; all restore the same state.
         restore(tensors, modules, {"adamw": self.optimizer})
         self.step, self.names, self.seconds_heard = facts["step"], facts["shards"], facts["seconds_heard"]
@@ -96,7 +99,7 @@ class CodecRun:
 
     def save(self) -> None:
         """Write a checkpoint (first process)."""
-        tensors = collect({"model": self.model, "average": self.average.module}, {"adamw": self.optimizer})
+        tensors = collect({"model": self.model, "average": self.averaged}, {"adamw": self.optimizer})
         facts = {"shards": self.names, "seconds_heard": self.seconds_heard, "config": to_dict(self.config)}
         save_checkpoint(self.folder / "checkpoints", self.step, tensors, facts)
 
@@ -137,7 +140,9 @@ class CodecRun:
         config = self.config
         rising = min(1.0, (self.step + 1) / config.warmup_steps)
         falling = max(0.0, self.step - (config.steps - config.decay_steps)) / config.decay_steps
-        return rising * (config.final_rate + (config.rate - config.final_rate) * 0.5 * (1 + math.cos(math.pi * falling)))
+        return rising * (
+            config.final_rate + (config.rate - config.final_rate) * 0.5 * (1 + math.cos(math.pi * falling))
+        )
 
     def _levels(self, chance: np.random.Generator) -> Tensor:
         count = self.config.mimi.quantizer.codebooks
@@ -180,7 +185,7 @@ class CodecRun:
 
     def _copy_codebooks(self) -> None:
         """The averaged model uses the codebooks as they are: they are running means already."""
-        ours, theirs = codebooks(self.model.codec.quantizer), codebooks(self.average.module.codec.quantizer)
+        ours, theirs = codebooks(self.model.codec.quantizer), codebooks(self.averaged.codec.quantizer)
         for book, copy in zip(ours, theirs, strict=True):
             copy.embedding_sum.copy_(book.embedding_sum)
             copy.cluster_usage.copy_(book.cluster_usage)
@@ -210,7 +215,7 @@ def train(config: CodecTraining, folder: Path, rank: int = 0, world: int = 1) ->
             if rank == 0:
                 run.save()
             if log is not None and validation is not None:
-                figures = validation.measure(run.average.module, plain=run.step <= config.plain_steps)
+                figures = validation.measure(run.averaged, plain=run.step <= config.plain_steps)
                 books = codebooks(run.model.codec.quantizer)
                 used = {f"perplexity{k}": perplexity(book) for k, book in enumerate(books)}
                 log.append(run.step, **figures, **used)

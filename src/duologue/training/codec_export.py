@@ -1,7 +1,7 @@
 """From a codec run to one file that `load_mimi` reads. Knows checkpoints and layouts; trains nothing.
 
-Weights are the averaged ones. With `half` they are rounded to fp16 first, so the codes of the file and of anything that
-loads it agree. The fingerprint covers what makes codes (encoder and codebooks), not what sounds them: a better decoder
+Weights are the averaged or the learned ones. With `half` they are rounded to fp16 first, so the codes of the file and
+of anything that loads it agree. The fingerprint covers what makes codes (encoder and codebooks), not what sounds them: a better decoder
 keeps all codes valid.
 """
 
@@ -15,6 +15,7 @@ import torch
 
 from ..errors import InputError
 from ..mimi.codec import Mimi
+from ..mimi.config import MimiConfig
 from ..weights.mimi import save_mimi
 from .checkpoints import latest_checkpoint, load_checkpoint
 from .codec_quantizer import codebooks
@@ -58,14 +59,18 @@ def save_codec(codec: Mimi, target: Path, *, half: bool) -> str:
     return mark
 
 
-def averaged_codec(run: Path, config: object) -> Mimi:
-    """The averaged codec of a run's newest checkpoint."""
+def codec_of_run(run: Path, config: MimiConfig, *, averaged: bool = True) -> Mimi:
+    """The codec of a run's newest checkpoint.
+
+    After a rate that fell to almost nothing the learned weights fit the codebooks better than their average, which
+    still holds an older encoder; before that the average is better.
+    """
     path = latest_checkpoint(run / "checkpoints")
     if path is None:
         raise InputError(f"{run} has no checkpoint yet.", hint="Train first.")
     tensors, _ = load_checkpoint(path)
-    prefix = "module.average.codec."
-    codec = Mimi(config)  # type: ignore[arg-type]
+    prefix = "module.average.codec." if averaged else "module.model.codec."
+    codec = Mimi(config)
     codec.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     return codec.eval()
 
@@ -78,9 +83,11 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--full", action="store_true", help="keep fp32 (twice the size)")
+    parser.add_argument("--learned", action="store_true", help="the learned weights, not their average")
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    codec = averaged_codec(arguments.run, load_config(arguments.run / "config.json").mimi)
+    config = load_config(arguments.run / "config.json").mimi
+    codec = codec_of_run(arguments.run, config, averaged=not arguments.learned)
     print(arguments.out, save_codec(codec, arguments.out, half=not arguments.full))
 
 

@@ -1,4 +1,4 @@
-"""How the split quantizer learns: straight-through vectors, running-mean codebooks, k-means start, revival of dead codes.
+"""How the split quantizer learns: straight through, running-mean codebooks, k-means start, revival of dead codes.
 
 Works on a Mimi's own quantizer, whose centroid is embedding_sum / cluster_usage. Usage is kept as a share, so a code
 used as often as any other has 1/V. Source: van den Oord 2017 (appendix A.1), arXiv 2410.00037 section 3.3.
@@ -30,7 +30,7 @@ class Quantized:
 
 def quantize(quantizer: SplitQuantizer, latents: Tensor, levels: Tensor | None) -> Quantized:
     """Quantize (B, D, T). `levels` (B,), 1..K: how many codebooks each row may use; None means all."""
-    batch, _, frames = latents.shape
+    frames = latents.shape[-1]
     rows = None if levels is None else levels.repeat_interleave(frames)
     semantic, semantic_vectors, commit0, residuals, codes = _residual(quantizer.semantic, latents, rows)
     rest = None if rows is None else rows - quantizer.config.semantic
@@ -87,7 +87,12 @@ def _residual(
 
 def codebooks(quantizer: SplitQuantizer) -> list[Codebook]:
     """All K codebooks, semantic first."""
-    return [book for side in (quantizer.semantic, quantizer.acoustic) for book in side.codebooks if isinstance(book, Codebook)]
+    return [
+        book
+        for side in (quantizer.semantic, quantizer.acoustic)
+        for book in side.codebooks
+        if isinstance(book, Codebook)
+    ]
 
 
 @torch.no_grad()

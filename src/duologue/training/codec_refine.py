@@ -30,7 +30,11 @@ from .codec_validation import Validation
 from .discriminators import Discriminators, feature_distance, fooling_loss, judge_loss
 from .loop_log import CurveLog, draw_curves, eta
 
-PANELS = {"spectra": ["mel", "linear", "val_mel"], "source": ["pitch", "val_pitch_right"], "game": ["judge", "fool", "features"]}
+PANELS = {
+    "spectra": ["mel", "linear", "val_mel"],
+    "source": ["pitch", "val_pitch_right"],
+    "game": ["judge", "fool", "features"],
+}
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,16 @@ class Refinement:
         self.fingerprint = fingerprint(codec)
         self.model = _learning(codec)
         self.judges = Discriminators(config.judge_channels)
-        self.average = AveragedWeights(_learning(codec), config.average)
+        self.averaged = _learning(codec)
+        self.average = AveragedWeights(self.averaged, config.average)
         self.parts = decoder_side(self.model.codec)
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
         for parameter in self.parameters():
             parameter.requires_grad_(True)
-        self.maker = torch.optim.AdamW(self.parameters(), lr=config.rate, betas=(0.8, 0.99), weight_decay=1e-3, fused=True)
+        self.maker = torch.optim.AdamW(
+            self.parameters(), lr=config.rate, betas=(0.8, 0.99), weight_decay=1e-3, fused=True
+        )
         self.judge = torch.optim.AdamW(self.judges.parameters(), lr=config.judge_rate, betas=(0.8, 0.99), fused=True)
         shards, prepared = Path(config.shards).expanduser(), Path(config.prepared).expanduser()
         self.corpus = CropCorpus(shards, prepared, int(config.crop_seconds * 24_000))
@@ -103,11 +110,11 @@ class Refinement:
         """Write a checkpoint and the averaged codec."""
         facts = {"fingerprint": self.fingerprint, "shards": self.corpus.names, "config": to_dict(self.config)}
         save_checkpoint(self.folder / "checkpoints", self.step, collect(self._modules(), self._optimizers()), facts)
-        mark = save_codec(self.average.module.codec, self.folder / "codec.safetensors", half=True)
+        mark = save_codec(self.averaged.codec, self.folder / "codec.safetensors", half=True)
         assert mark == self.fingerprint, "the refinement touched what makes codes"
 
     def _modules(self) -> dict[str, nn.Module]:
-        return {"model": self.model, "average": self.average.module, "judges": self.judges}
+        return {"model": self.model, "average": self.averaged, "judges": self.judges}
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"maker": self.maker, "judge": self.judge}
@@ -158,7 +165,9 @@ class Refinement:
         share = self.config.fool_weight * fool + self.config.feature_weight * features
         return listening * share, {"judge": loss, "fool": fool, "features": features}
 
-    def _move(self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor, rate: float) -> None:
+    def _move(
+        self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor, rate: float
+    ) -> None:
         optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.clip)
@@ -171,7 +180,9 @@ class Refinement:
         config = self.config
         falling = max(0.0, self.step - (config.steps - config.decay_steps)) / config.decay_steps
         shape = 0.5 * (1 + math.cos(math.pi * min(1.0, falling)))
-        return min(1.0, (self.step + 1) / config.warmup_steps) * (config.final_rate + (config.rate - config.final_rate) * shape)
+        return min(1.0, (self.step + 1) / config.warmup_steps) * (
+            config.final_rate + (config.rate - config.final_rate) * shape
+        )
 
 
 def _learning(codec: Mimi) -> LearningCodec:
@@ -204,7 +215,7 @@ def refine(config: DecoderRefinement, codec: Mimi, folder: Path) -> Refinement:
             stamp, window = time.monotonic(), []
         if run.step % config.checkpoint_every == 0 or run.step == config.steps:
             run.save()
-            figures = validation.measure(run.average.module, plain=False)
+            figures = validation.measure(run.averaged, plain=False)
             figures.pop("val_phones_right")  # the reader of phones is not part of a codec file
             log.append(run.step, **figures)
             draw_curves(folder / "curves.csv", folder / "curves.png", PANELS)
@@ -225,7 +236,9 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    config = from_dict(DecoderRefinement, json.loads(arguments.config.read_text(encoding="utf-8")), str(arguments.config))
+    config = from_dict(
+        DecoderRefinement, json.loads(arguments.config.read_text(encoding="utf-8")), str(arguments.config)
+    )
     arguments.run.mkdir(parents=True, exist_ok=True)
     (arguments.run / "config.json").write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
     refine(config, load_mimi(arguments.codec), arguments.run)

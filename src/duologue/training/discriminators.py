@@ -6,6 +6,7 @@ in UnivNet (arXiv 2106.07889), with channel counts that bf16 convolutions like (
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -22,6 +23,8 @@ Judged = tuple[Tensor, list[Tensor]]  # scores, inner activations
 class SpectrogramDiscriminator(nn.Module):
     """wav (B, N) to scores (B, 1, frames, bands) and the activations of every layer."""
 
+    hann: Tensor
+
     def __init__(self, window: int, hop: int, channels: int) -> None:
         super().__init__()
         self.window, self.hop = window, hop
@@ -29,7 +32,7 @@ class SpectrogramDiscriminator(nn.Module):
         sizes = (1, channels, channels, channels, channels)
         self.layers = nn.ModuleList(
             nn.utils.parametrizations.weight_norm(nn.Conv2d(a, b, (3, 9), (1, 2), (1, 4)))
-            for a, b in zip(sizes, sizes[1:], strict=False)
+            for a, b in itertools.pairwise(sizes)
         )
         self.last = nn.utils.parametrizations.weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
 
@@ -62,8 +65,8 @@ class Discriminators(nn.Module):
 
 def judge_loss(real: list[Judged], made: list[Judged]) -> Tensor:
     """What the discriminators minimise (least squares: 1 for real, 0 for made)."""
-    terms = [(1 - r.float()).square().mean() + m.float().square().mean() for (r, _), (m, _) in zip(real, made, strict=True)]
-    return torch.stack(terms).mean()
+    against = [scores.float().square().mean() for scores, _ in made]
+    return fooling_loss(real) + torch.stack(against).mean()
 
 
 def fooling_loss(made: list[Judged]) -> Tensor:

@@ -31,7 +31,8 @@ def encode_shards(codec: Mimi, shards: Path, out: Path) -> int:
     made = 0
     for existing in sorted(out.glob("[0-9]*.safetensors")):
         if read_code_shard(existing).codec != mark:
-            raise InputError(f"{existing} comes from another codec.", hint="Give a new or an empty folder.", field="out")
+            message = f"{existing} comes from another codec."
+            raise InputError(message, hint="Give a new or an empty folder.", field="out")
     for listing in sorted(shards.glob("[0-9]*.jsonl")):
         target = out / f"{listing.stem}.safetensors"
         text = listing.read_bytes()
@@ -41,9 +42,11 @@ def encode_shards(codec: Mimi, shards: Path, out: Path) -> int:
         began = time.monotonic()
         turns = [turn for line in text.decode().splitlines() for turn in json.loads(line)["turns"]]
         wav, _ = soundfile.read(listing.with_suffix(".flac"), dtype="float32")
-        write_code_shard(target, encode_turns(codec, [wav[t["start"] : t["start"] + t["samples"]] for t in turns]), mark, corpus)
+        codes = encode_turns(codec, [wav[t["start"] : t["start"] + t["samples"]] for t in turns])
+        write_code_shard(target, codes, mark, corpus)
         made += 1
-        print(f"{target}: {len(turns)} turns, {len(wav) / 24_000 / (time.monotonic() - began):.0f} audio-s/s", flush=True)
+        pace = len(wav) / 24_000 / (time.monotonic() - began)
+        print(f"{target}: {len(turns)} turns, {pace:.0f} audio-s/s", flush=True)
     return made
 
 

@@ -16,6 +16,7 @@ from ..configuration import from_dict, to_dict
 from ..csm.config import CsmConfig
 from ..errors import InputError, LayoutMismatch, WeightsDamaged
 from . import sesame, transformers_csm, transformers_csm_config
+from .arrays import load_arrays
 from .checkpoint import METADATA_KEY, Checkpoint, Layout, open_checkpoint
 from .layout import check_names, check_shapes
 
@@ -34,21 +35,25 @@ class CsmWeights:
     """A CSM's config and tensors under the house's names; and the codec's, if the file held one beside it."""
 
     config: CsmConfig
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Any]  # torch tensors, or numpy arrays if they were asked for
     layout: Layout = "duologue"
-    codec_tensors: dict[str, Tensor] = field(default_factory=dict)  # transformers' names, without codec_model.
+    codec_tensors: dict[str, Any] = field(default_factory=dict)  # transformers' names, without codec_model.
     codec_config: Mapping[str, Any] | None = None  # transformers' own table
 
 
-def read_csm(path: str | Path) -> CsmWeights:
+def read_csm(path: str | Path, *, as_arrays: bool = False) -> CsmWeights:
     """Read a file, an index of shards or a folder, in whichever layout it is.
+
+    `as_arrays` gives numpy arrays that lie in the mapped files instead of tensors, and needs no torch (arrays.py).
 
     Raises WeightsNotFound, WeightsDamaged, LayoutMismatch (naming tensors), or InputError (naming a config's key).
     """
     checkpoint = open_checkpoint(path)
     config = csm_config(checkpoint)
     where = str(checkpoint.path)
-    tensors, codec = transformers_csm.split_codec(sesame.without_masks(checkpoint.load()))
+    tensors, codec = transformers_csm.split_codec(
+        sesame.without_masks(load_arrays(checkpoint) if as_arrays else checkpoint.load())
+    )
     if checkpoint.layout == "transformers-csm":
         tensors = transformers_csm.from_file(tensors, config, where)
     wanted = sesame.csm_shapes(config)

@@ -30,6 +30,8 @@ class ModelCard:
     name: str
     text: TextKind
     default_voice: str = ""
+    fixed_voices: bool = False  # trained on these speaker numbers: a voice keeps its own number wherever it speaks
+    pin_voices: bool = True  # its own voices need their prompts in front; others are always pinned
     licence: str = ""
     temperature: float | None = None  # the sampling that suits it, where it departs from 0.9 and 50
     top_k: int | None = None

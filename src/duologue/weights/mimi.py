@@ -39,7 +39,7 @@ def load_mimi(source: str | Path, config: MimiConfig | None = None) -> Mimi:
         tensors, _ = read_tensors(source / "model.safetensors")
         return from_transformers(tensors, config)
     tensors, metadata = read_tensors(source)
-    return from_kyutai(tensors, config or _own_config(metadata))
+    return from_kyutai(tensors, config or own_config(metadata))
 
 
 def save_mimi(codec: Mimi, target: str | Path, layout: Layout = "kyutai") -> None:
@@ -127,7 +127,7 @@ def _fill(codec: Mimi, ours: Mapping[str, Tensor]) -> Mimi:
     return codec.eval()
 
 
-def _own_config(metadata: Mapping[str, str]) -> MimiConfig | None:
+def own_config(metadata: Mapping[str, str]) -> MimiConfig | None:
     if CONFIG_KEY not in metadata:
         return None
     try:

@@ -166,9 +166,9 @@ class SpectralDecoder:
         """The pulse filter (hops,bins), complex, and the hiss filter's magnitude (hops,bins)."""
         gain, phase, noise = np.split(filters, 3, axis=1)
         voiced = 1 / (1 + np.exp(-np.clip(voicing, -80, 80)))[:, None]
-        gain = np.exp(np.minimum(gain - 3, 6)) * voiced
+        size = np.exp(np.minimum(gain - 3, 6)) * voiced
         response = np.empty(gain.shape, np.complex64)
-        response.real, response.imag = gain * np.cos(phase), gain * np.sin(phase)
+        response.real, response.imag = size * np.cos(phase), size * np.sin(phase)
         return response, np.exp(np.minimum(noise - 5, 6))
 
     def _pulse_train(self, pitch_hz: Floats, state: State) -> tuple[Floats, State]:

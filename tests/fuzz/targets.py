@@ -1,0 +1,91 @@
+"""Good files of every kind, and who reads them. A reader may answer or raise a DuologueError, nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from duologue.audio import Audio
+from duologue.audio_files import read_audio
+from duologue.codes_file import read_codes, write_codes
+from duologue.conversation_file import read_turns, write_turns
+from duologue.text.script import parse_script
+from duologue.voice import Voice
+from duologue.weights.checkpoint import open_checkpoint
+from duologue.weights.csm_files import read_csm
+from duologue.weights.hub import shard_names
+from duologue.weights.load import locate
+from duologue.weights.mimi import load_mimi
+from tests.tiny import speech_like, write_tiny_model
+
+SCRIPT = "[0]Hello there. [1]Hi! How are you?\n[0] Fine, thanks; it's 10:30 already."
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of file: its name, a good example, and its reader."""
+
+    name: str
+    seeds: tuple[Path, ...]
+    read: Callable[[Path], object]
+
+
+def make_targets(folder: Path) -> list[Target]:
+    """Write good files into `folder`."""
+    model = write_tiny_model(folder / "model")
+    plain = write_tiny_model(folder / "plain", aligned=False)
+    sound = Audio(speech_like(0.4))
+    for ending in ("wav", "flac", "mp3", "opus"):
+        sound.save(folder / f"sound.{ending}")
+    voice = Voice.from_audio(Audio(speech_like(1.5)), "These are the words.")
+    voice = voice.with_codes(np.ones((4, 19), np.int64), "abc")
+    voice.save(folder / "voice.safetensors")
+    write_turns(folder / "conversation.safetensors", [], {0: voice}, 0, "abc")
+    for ending in ("txt", "npy", "safetensors"):
+        write_codes(np.arange(40).reshape(4, 10), folder / f"codes.{ending}")
+    (folder / "script.txt").write_text(SCRIPT)
+    (folder / "named.txt").write_text("ANNA: Hello.\nBEN: Hi there.\n")
+    index = {"metadata": {}, "weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors"}}
+    (folder / "index.json").write_text(json.dumps(index))
+    return [
+        Target("csm weights", (model / "csm.safetensors", plain / "csm.safetensors"), _csm),
+        Target("codec weights", (model / "codec.safetensors",), load_mimi),
+        Target("model card", (model / "model.json",), _card),
+        Target("shard index", (folder / "index.json",), shard_names),
+        Target("voice", (folder / "voice.safetensors",), Voice.load),
+        Target("conversation", (folder / "conversation.safetensors",), lambda path: read_turns(path, "abc")),
+        Target("sound", tuple(folder / f"sound.{e}" for e in ("wav", "flac", "mp3", "opus")), _sound),
+        Target("codes", tuple(folder / f"codes.{e}" for e in ("txt", "npy", "safetensors")), _codes),
+        Target("script", (folder / "script.txt", folder / "named.txt"), _script),
+    ]
+
+
+def _csm(path: Path) -> object:
+    open_checkpoint(path)
+    return read_csm(path)
+
+
+def _card(path: Path) -> object:
+    """model.json is read inside a folder of its name, with the weights it belongs to."""
+    folder = path.parent / "card"
+    folder.mkdir(exist_ok=True)
+    (folder / "model.json").write_bytes(path.read_bytes())
+    for name in ("csm.safetensors", "codec.safetensors"):
+        (folder / name).touch()
+    return locate(folder)
+
+
+def _sound(path: Path) -> object:
+    return read_audio(path, max_seconds=60.0)
+
+
+def _codes(path: Path) -> object:
+    return read_codes(path, 4)
+
+
+def _script(path: Path) -> object:
+    return parse_script(path.read_bytes().decode("utf-8", "replace"))

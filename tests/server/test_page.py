@@ -1,0 +1,180 @@
+"""The page in a real browser: every tab does what it says, by keyboard alone, without a complaint in the console."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import soundfile
+
+from tests.server.conftest import Running
+from tests.tiny import speech_like
+
+webdriver = pytest.importorskip("selenium.webdriver")
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+
+if TYPE_CHECKING:
+    from selenium.webdriver.chrome.webdriver import WebDriver
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking --no-first-run "
+    "--disable-extensions --disable-sync --disable-component-update --mute-audio --use-fake-ui-for-media-stream "
+    "--use-fake-device-for-media-stream --autoplay-policy=user-gesture-required --lang=en"
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+    microphone = tmp_path_factory.mktemp("microphone") / "speech.wav"
+    soundfile.write(microphone, speech_like(20, 5), 24_000)
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in [*FLAGS.split(), f"--use-file-for-fake-audio-capture={microphone}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(browser: WebDriver, server: Running) -> Iterator[WebDriver]:
+    browser.get("about:blank")
+    browser.get(f"{server.url}/#say")
+    until(lambda: browser.execute_script("return document.body.dataset.ready") == "true")
+    yield browser
+    complaints = [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    assert complaints == []
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def text(page: WebDriver, name: str) -> str:
+    return str(page.find_element(By.ID, name).get_attribute("textContent"))
+
+
+def press(page: WebDriver, *keys: str) -> None:
+    page.switch_to.active_element.send_keys(*keys)
+
+
+def test_it_speaks_while_the_waveform_grows_and_shows_how_to_repeat_it(page: WebDriver) -> None:
+    page.find_element(By.ID, "say-text").send_keys("Hello there, this is a test.")
+    press(page, Keys.CONTROL, Keys.ENTER)
+    until(lambda: "first sound after" in text(page, "say-figures"))
+    until(lambda: page.find_element(By.ID, "say-stop").get_attribute("disabled"))
+    assert "s of speech" in text(page, "say-figures")
+    assert text(page, "say-status") == ""
+    inked = """
+        const canvas = document.getElementById("say-wave");
+        return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value);
+    """
+    assert page.execute_script(inked)
+    assert '"seed":' in text(page, "say-curl")
+    assert "client.audio.speech" in text(page, "say-python")
+
+
+def test_the_python_that_it_shows_runs_and_gives_the_same_speech(page: WebDriver, tmp_path: Path) -> None:
+    page.find_element(By.ID, "say-text").send_keys('Say it\'s "quoted".')
+    press(page, Keys.CONTROL, Keys.ENTER)
+    until(lambda: text(page, "say-python"))
+    program = text(page, "say-python").replace("speech.mp3", str(tmp_path / "speech.mp3"))
+    exec(compile(program, "page.py", "exec"), {})
+    samples, rate_hz = soundfile.read(tmp_path / "speech.mp3")
+    shown = float(text(page, "say-figures").split(" s of speech")[0].split()[-1].lstrip("ms"))
+    assert len(samples) / rate_hz == pytest.approx(shown, abs=0.2)
+
+
+def test_escape_stops(page: WebDriver) -> None:
+    page.find_element(By.ID, "say-text").send_keys("One two three four five six seven eight nine ten eleven.")
+    press(page, Keys.CONTROL, Keys.ENTER)
+    until(lambda: "first sound" in text(page, "say-figures"))
+    press(page, Keys.ESCAPE)
+    until(lambda: page.find_element(By.ID, "say-stop").get_attribute("disabled"), 2)
+
+
+def test_nothing_to_say_is_said(page: WebDriver) -> None:
+    page.find_element(By.ID, "say-go").click()
+    assert text(page, "say-status") == "Type something first."
+
+
+def test_tabs_work_by_keyboard_alone(page: WebDriver) -> None:
+    page.find_element(By.ID, "tab-say").send_keys(Keys.ARROW_RIGHT)
+    assert page.current_url.endswith("#dialogue")
+    press(page, Keys.END)
+    assert page.switch_to.active_element.get_attribute("id") == "tab-voices"
+    press(page, "1")
+    assert page.find_element(By.ID, "talk").is_displayed()
+    press(page, "?")
+    assert page.find_element(By.ID, "keys").is_displayed()
+    press(page, Keys.ESCAPE)
+    assert not page.find_element(By.ID, "keys").is_displayed()
+
+
+def test_a_dialogue_is_one_conversation_of_its_voices(page: WebDriver, server: Running) -> None:
+    page.find_element(By.ID, "tab-dialogue").click()
+    seen: list[int] = []
+    page.find_element(By.ID, "dialogue-go").click()
+    until(
+        lambda: (
+            seen.append(len(server.services.conversations))
+            or max(seen) > seen[0]
+            or "speaks" in text(page, "dialogue-status")
+        )
+    )
+    until(lambda: page.find_element(By.ID, "dialogue-save").get_attribute("disabled") is None, 60)
+    assert text(page, "dialogue-status") == ""
+    assert "s of speech" in text(page, "dialogue-figures")
+
+
+def test_a_script_becomes_lines(page: WebDriver) -> None:
+    page.find_element(By.ID, "tab-dialogue").click()
+    page.find_element(By.ID, "lines-paste").click()
+    page.find_element(By.ID, "script-text").send_keys("Ann: Hello.\nBob: Goodbye.\nAnn: Already?")
+    page.find_element(By.CSS_SELECTOR, "#script button.primary").click()
+    lines = [line.get_attribute("value") for line in page.find_elements(By.CSS_SELECTOR, "#lines input")]
+    voices = [line.get_attribute("value") for line in page.find_elements(By.CSS_SELECTOR, "#lines select")]
+    assert lines == ["Hello.", "Goodbye.", "Already?"]
+    assert voices[0] == voices[2] != voices[1]
+
+
+def test_a_voice_is_made_from_the_microphone(page: WebDriver, server: Running) -> None:
+    page.find_element(By.ID, "tab-voices").click()
+    page.find_element(By.ID, "voice-name").send_keys("Grace")
+    page.find_element(By.ID, "voice-text").send_keys("These are the words of the sample.")
+    for kind in ("sample", "consent"):
+        button = page.find_element(By.CSS_SELECTOR, f"[data-record={kind}]")
+        button.click()
+        until(lambda button=button: button.text == "Finish")
+        time.sleep(3)
+        button.click()
+        until(lambda kind=kind: "kB" in text(page, f"{kind}-state"))
+    page.find_element(By.CSS_SELECTOR, "#voice-form button.primary").click()
+    until(lambda: text(page, "voice-status").startswith("Grace can speak now."), 30)
+    until(lambda: "Grace" in text(page, "voice-list"))
+    server.services.voices.delete("Grace")
+
+
+@pytest.mark.parametrize("width", [320, 360, 768])
+def test_no_tab_is_wider_than_the_screen(page: WebDriver, width: int) -> None:
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 700, "deviceScaleFactor": 1, "mobile": True}
+    )
+    try:
+        for name in ("talk", "say", "dialogue", "voices"):
+            page.find_element(By.ID, f"tab-{name}").click()
+            assert page.execute_script("return document.documentElement.scrollWidth") <= width, name
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
