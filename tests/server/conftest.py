@@ -15,11 +15,15 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from duologue.agent.language import ChatEndpoint
 from duologue.api import Model
 from duologue.engine.base import Cache, Engine, Frame, FrameRequest
+from duologue.errors import BackendUnavailable
 from duologue.server.app import create_app
 from duologue.server.services import Services
 from duologue.server.settings import ServerSettings
+from duologue.server.talk_parts import TalkParts
+from tests.server.language_model_stub import StubLanguageModel
 
 
 @dataclass
@@ -45,11 +49,11 @@ class Running:
 
 
 @contextmanager
-def running(model: Model, settings: ServerSettings) -> Iterator[Running]:
+def running(model: Model, settings: ServerSettings, parts: TalkParts | None = None) -> Iterator[Running]:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)  # so that slow readers are felt
         listener.bind(("127.0.0.1", 0))
-        app = create_app(model, settings)
+        app = create_app(model, settings, parts)
         config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=3)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
@@ -117,3 +121,25 @@ def serve(tiny_model: Model) -> Iterator[Serve]:
 @pytest.fixture
 def paced(tiny_model: Model) -> PacedEngine:
     return PacedEngine(tiny_model.engine)
+
+
+@pytest.fixture(scope="session")
+def stub() -> Iterator[StubLanguageModel]:
+    made = StubLanguageModel()
+    yield made
+    made.server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def talker(tiny_model: Model, stub: StubLanguageModel) -> Iterator[Running]:
+    """A server that can answer: with a real Whisper, and the stub to think for it."""
+    pytest.importorskip("faster_whisper")
+    from duologue.agent.recognition import Whisper
+    from duologue.evaluation.asr import assemble_base
+
+    try:
+        ears = Whisper(str(assemble_base()), threads=1)
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
+    with running(tiny_model, ServerSettings(), TalkParts(ears, ChatEndpoint(stub.url, "stub"))) as started:
+        yield started

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from tests.server.conftest import Running
-from tests.tiny import speech_like
+from tests.server.language_model_stub import StubLanguageModel
 
 webdriver = pytest.importorskip("selenium.webdriver")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
@@ -22,6 +22,7 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
 
+RECORDING = Path(__file__).parents[1] / "data" / "librivox_austen.flac"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
 FLAGS = (
@@ -34,7 +35,7 @@ FLAGS = (
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
     microphone = tmp_path_factory.mktemp("microphone") / "speech.wav"
-    soundfile.write(microphone, speech_like(20, 5), 24_000)
+    soundfile.write(microphone, *soundfile.read(RECORDING))
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in [*FLAGS.split(), f"--use-file-for-fake-audio-capture={microphone}"]:
@@ -45,11 +46,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
     driver.quit()
 
 
+def open_page(browser: WebDriver, address: str) -> None:
+    browser.get("about:blank")
+    browser.get(address)
+    until(lambda: browser.execute_script("return document.body.dataset.ready") == "true")
+
+
 @pytest.fixture
 def page(browser: WebDriver, server: Running) -> Iterator[WebDriver]:
-    browser.get("about:blank")
-    browser.get(f"{server.url}/#say")
-    until(lambda: browser.execute_script("return document.body.dataset.ready") == "true")
+    open_page(browser, f"{server.url}/#say")
     yield browser
     complaints = [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
     assert complaints == []
@@ -165,6 +170,35 @@ def test_a_voice_is_made_from_the_microphone(page: WebDriver, server: Running) -
     until(lambda: text(page, "voice-status").startswith("Grace can speak now."), 30)
     until(lambda: "Grace" in text(page, "voice-list"))
     server.services.voices.delete("Grace")
+
+
+def test_talking_works_by_holding_space_and_speaking_again_interrupts(
+    browser: WebDriver, talker: Running, stub: StubLanguageModel
+) -> None:
+    open_page(browser, f"{talker.url}/")
+    button = browser.find_element(By.ID, "talk-hold")
+    assert button.is_displayed(), "a server that can talk opens on Talk"
+    button.send_keys("")
+    hold, release = (
+        webdriver.ActionChains(browser).key_down(Keys.SPACE),
+        webdriver.ActionChains(browser).key_up(Keys.SPACE),
+    )
+    browser.execute_script("arguments[0].focus()", button)
+    hold.perform()
+    until(lambda: button.text == "Listening…")
+    time.sleep(3)
+    release.perform()
+    until(lambda: "answered after" in text(browser, "talk-chip"), 60)
+    captions = [line.text for line in browser.find_elements(By.CSS_SELECTOR, "#talk-captions span")]
+    assert len(captions) == 2
+    assert len(captions[0].split()) > 2, "what it heard"
+    assert captions[1].startswith("Of course.")
+    hold.perform()
+    until(lambda: button.text == "Listening…")
+    until(lambda: text(browser, "talk-captions").endswith("—") or "you." in text(browser, "talk-captions"))
+    webdriver.ActionChains(browser).key_up(Keys.SPACE).perform()
+    browser.find_element(By.ID, "talk-forget").click()
+    until(lambda: text(browser, "talk-captions") == "")
 
 
 @pytest.mark.parametrize("width", [320, 360, 768])

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from duologue.audio_files import to_s16le
-from duologue.server.text_socket import SentenceBuffer
+from duologue.server.sentences import SentenceBuffer
 from duologue.speaking import GenerationConfig
 from tests.server.conftest import PacedEngine, Running, Serve
 

@@ -1,6 +1,7 @@
 """What the model trains on is what the corpus says: codes, units, pointers, and nothing else."""
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +12,17 @@ from duologue.errors import InputError, WeightsDamaged
 from duologue.text.units import UNIT_IDS
 from duologue.training.batches import BatchPlan, Cursor, Phase, Stretch
 from duologue.training.code_shards import SpokenTurn, load_items, read_code_shard, write_code_shard
-from duologue.training.csm_data import Augmentation, items_of_split, make_batch, part_of_batch, shuffled_text, turn_rows
+from duologue.training.csm_data import (
+    QUIET,
+    Augmentation,
+    items_of_split,
+    make_batch,
+    part_of_batch,
+    shuffled_text,
+    turn_rows,
+)
 
 from .toy_corpus import MODEL, VOICES, write_toy_corpus
-
-QUIET = Augmentation(0.0, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +73,7 @@ def test_turns_of_voices_without_a_speaker_are_left_out(items, tmp_path):
 def test_noise_changes_what_is_read_but_never_what_is_learned(items):
     stretches = [Stretch(i, 0, len(items[i]), 0) for i in range(4)]
     clean = make_batch(items, stretches, MODEL, QUIET, "s")
-    noisy = make_batch(items, stretches, MODEL, Augmentation(0.5, 0.0), "s")
+    noisy = make_batch(items, stretches, MODEL, replace(QUIET, frame_noise=0.5), "s")
     assert torch.equal(clean.inputs, clean.batch.rows)
     assert torch.equal(noisy.batch.rows, clean.batch.rows)
     changed = (noisy.inputs != noisy.batch.rows).any(-1)
@@ -76,16 +83,37 @@ def test_noise_changes_what_is_read_but_never_what_is_learned(items):
     assert torch.equal(noisy.inputs[..., 3:], noisy.batch.rows[..., 3:])  # text and window stay
 
 
+def test_hidden_codes_are_always_the_last_ones(items):
+    stretches = [Stretch(i, 0, len(items[i]), 0) for i in range(6)]
+    noisy = make_batch(items, stretches, MODEL, replace(QUIET, book_drop=1.0), "s")
+    seen = noisy.inputs[..., :3][noisy.batch.rows[..., 0] != INACTIVE] != INACTIVE
+    assert seen[:, 0].all()
+    assert not (seen[:, 2] & ~seen[:, 1]).any()
+    assert 0.1 < seen[:, 2].float().mean() < 0.6
+
+
+def test_hidden_text_leaves_the_unit_being_spoken(items):
+    stretches = [Stretch(i, 0, len(items[i]), 0) for i in range(6)]
+    noisy = make_batch(items, stretches, MODEL, replace(QUIET, text_drop=0.5), "s")
+    rows, inputs = noisy.batch.rows, noisy.inputs
+    current, timing = 3 + 1 + MODEL.aligned.before, -1
+    assert torch.equal(inputs[..., :3], rows[..., :3])
+    assert torch.equal(inputs[..., [current, timing]], rows[..., [current, timing]])
+    assert torch.equal(inputs[:, 0, 3], rows[:, 0, 3])
+    ahead = rows[..., current + 1] != INACTIVE
+    assert 0.3 < (inputs[..., current + 1][ahead] == INACTIVE).float().mean() < 0.7
+
+
 def test_the_same_seed_makes_the_same_batch(items):
     stretches = [Stretch(i, 0, len(items[i]), 0) for i in range(4)]
-    one, two, other = (make_batch(items, stretches, MODEL, Augmentation(0.3, 0.5), seed) for seed in "aab")
+    one, two, other = (make_batch(items, stretches, MODEL, Augmentation(), seed) for seed in "aab")
     assert torch.equal(one.inputs, two.inputs)
     assert not torch.equal(one.inputs, other.inputs)
 
 
 def test_unaligned_context_is_read_but_not_trained(items):
     number = next(i for i, item in enumerate(items) if len(item) == 3)
-    whole = make_batch(items, [Stretch(number, 0, 3, 0)], MODEL, Augmentation(0.0, 1.0), "s").batch
+    whole = make_batch(items, [Stretch(number, 0, 3, 0)], MODEL, replace(QUIET, unaligned_context=1.0), "s").batch
     last = items[number][-1].frames + 1
     assert int(whole.trained.sum()) == last
     first_turn = len(items[number][0].text) + items[number][0].frames

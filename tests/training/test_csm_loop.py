@@ -23,7 +23,7 @@ from duologue.errors import DuologueError, LayoutMismatch, WeightsDamaged
 from duologue.training.batches import Phase
 from duologue.training.checkpoints import checkpoints_in, latest_checkpoint, load_checkpoint, save_checkpoint
 from duologue.training.code_shards import load_items
-from duologue.training.csm_data import Augmentation, items_of_split
+from duologue.training.csm_data import QUIET, items_of_split
 from duologue.training.csm_export import export_csm, load_weights
 from duologue.training.csm_loop import CsmTrainer
 from duologue.training.csm_recipe import CsmRecipe, Optimization, load_recipe
@@ -61,7 +61,7 @@ def taught(items):
 
 
 def test_one_clip_is_learned_by_heart_and_spoken_again(items):
-    recipe = toy_recipe(augmentation=Augmentation(0.0, 0.0), depth_fraction=1.0, optimization=CALM)
+    recipe = toy_recipe(augmentation=QUIET, depth_fraction=1.0, optimization=CALM)
     turn = items[0][0]
     trainer = CsmTrainer(recipe, [[turn]])
     for step in range(120):

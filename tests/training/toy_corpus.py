@@ -39,7 +39,7 @@ def toy_recipe(**changes) -> CsmRecipe:
         "model": MODEL,
         "voices": VOICES,
         "phases": (Phase(0.3, 40, 1.0), Phase(1.0, 120, 0.4)),
-        "augmentation": Augmentation(0.05, 0.2),
+        "augmentation": Augmentation(0.05, 0.1, 0.2, 0.05, 0.2),
         "frames_per_batch": 120,
         "optimization": Optimization(peak_rate=3e-3, warmup_steps=5, dropout=0.1),
         "depth_fraction": 0.5,

@@ -12,6 +12,7 @@ from .options import Device, EngineName, ModelName, ModelOptions, Offline, Revis
 
 if TYPE_CHECKING:
     from ..server.settings import ServerSettings
+    from ..server.talk_parts import TalkParts
 
 Keys = Annotated[
     list[str] | None,
@@ -37,6 +38,14 @@ def serve(
     waiting: Annotated[int, typer.Option(min=0, help="How many more can wait for a row.")] = 16,
     voices: VoicesFolder = None,
     state: StateFolder = None,
+    asr: Annotated[
+        str | None, typer.Option(help="Whisper that reads what is said: base.en, small, or a folder.")
+    ] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="Who answers: base URL of an OpenAI-compatible chat endpoint.")
+    ] = None,
+    llm_model: Annotated[str, typer.Option(help="Its model's name.")] = "default",
+    llm_key: Annotated[str, typer.Option(envvar="DUOLOGUE_LLM_KEY", show_default=False, help="Its API key.")] = "none",
     device: Device = "auto",
     engine: EngineName = "auto",
     revision: Revision = None,
@@ -60,10 +69,19 @@ def serve(
     if settings.is_public and not settings.api_keys and not no_key:
         hint = "Give --api-key KEY, or --no-key if everyone who reaches it may use it."
         raise InputError(f"{host} can be reached from other machines.", hint=hint, field="api_key")
-    _run(settings, ModelOptions(model, device, engine, revision, token, offline))
+    _run(settings, ModelOptions(model, device, engine, revision, token, offline), _parts(asr, llm, llm_model, llm_key))
 
 
-def _run(settings: ServerSettings, options: ModelOptions) -> None:
+def _parts(asr: str | None, llm: str | None, llm_model: str, llm_key: str) -> TalkParts:
+    """Ears and mind, as far as they were asked for."""
+    from ..agent.language import ChatEndpoint
+    from ..agent.recognition import Whisper
+    from ..server.talk_parts import TalkParts
+
+    return TalkParts(Whisper(asr) if asr else None, ChatEndpoint(llm, llm_model, llm_key) if llm else None)
+
+
+def _run(settings: ServerSettings, options: ModelOptions, parts: TalkParts) -> None:
     import uvicorn
 
     from ..server.app import create_app
@@ -74,7 +92,7 @@ def _run(settings: ServerSettings, options: ModelOptions) -> None:
     place = f"http://{shown}:{settings.port}"
     typer.echo(f"{model.name} on {model.engine.name}. Open {place} (Ctrl-C ends it).", err=True)
     uvicorn.run(
-        create_app(model, settings),
+        create_app(model, settings, parts),
         host=settings.host,
         port=settings.port,
         log_level="warning",

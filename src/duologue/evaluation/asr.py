@@ -1,4 +1,4 @@
-"""A judge that reads speech: Whisper through faster-whisper, on short clips joined into windows. Knows no text to expect.
+"""A judge that reads speech: Whisper through faster-whisper, on clips joined into windows. Expects no text.
 
 Whisper pads everything to 30 s, so clips are trimmed and joined, 0.35 s apart, into windows of at most 29 s: an eighth
 of the cost of one by one, and no unpadded clip that could send the decoder into a loop.

@@ -100,6 +100,6 @@ def split_errors(wanted: Sequence[str], heard: str) -> list[WordErrors]:
                 given = "" if is_deleted else hypothesis[part.hyp_start_idx + offset]
                 differences[owner[index]].append((words[index], given))
     return [
-        WordErrors(len(reference), *counts[number], tuple(differences[number]))
+        WordErrors(len(reference), counts[number][0], counts[number][1], counts[number][2], tuple(differences[number]))
         for number, reference in enumerate(references)
     ]

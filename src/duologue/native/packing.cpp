@@ -39,12 +39,18 @@ float float_of_bfloat16(uint16_t value) {
     return out;
 }
 
-float squared_error(const float* x, int n, float scale, int low, int high) {
+// To the nearest whole number, ties to even, for magnitudes below 2^22; unlike nearbyint it is no call, and vectorizes.
+inline float nearest(float x) { return (x + 12582912.0f) - 12582912.0f; }
+
+inline float clamped(float x, float low, float high) {
+    return x > low ? (x < high ? x : high) : low;  // a NaN becomes the lowest level
+}
+
+float squared_error(const float* x, int n, float scale, float low, float high) {
     const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
     float error = 0.0f;
     for (int i = 0; i < n; i++) {
-        const float level = std::min(std::max(std::nearbyint(x[i] * inverse), static_cast<float>(low)), static_cast<float>(high));
-        const float miss = x[i] - level * scale;
+        const float miss = x[i] - clamped(nearest(x[i] * inverse), low, high) * scale;
         error += miss * miss;
     }
     return error;
@@ -106,16 +112,15 @@ void pack_floats(const Matrix& m, const float* weights, uint8_t* out) {
 }
 
 void pack_row(const Matrix& m, const float* padded, const float* scales, uint8_t* tile, int row) {
-    const int low = m.kind == kInt8 ? -127 : -8, high = m.kind == kInt8 ? 127 : 7, offset = m.kind == kInt8 ? 128 : 8;
+    const int offset = m.kind == kInt8 ? 128 : 8;
+    const float low = m.kind == kInt8 ? -127.0f : -8.0f, high = m.kind == kInt8 ? 127.0f : 7.0f;
     for (int group = 0; group < m.packed_cols() / m.group; group++) {
         const uint16_t stored = half_of_float(scales[group] / m.scale);
         memcpy(tile + scale_place(m, row, group), &stored, 2);
         const float scale = float_of_half(stored) * m.scale, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
         for (int col = group * m.group; col < (group + 1) * m.group; col++) {
-            float level = std::nearbyint(padded[col] * inverse);
-            level = level > low ? (level < high ? level : high) : low;  // a NaN becomes the lowest level
             const Place place = place_of(m, row, col);
-            const int value = static_cast<int>(level) + offset;
+            const int value = static_cast<int>(clamped(nearest(padded[col] * inverse), low, high)) + offset;
             tile[place.byte] |= static_cast<uint8_t>(place.high ? value << 4 : value);
         }
     }

@@ -9,19 +9,20 @@ from fastapi import FastAPI
 
 from .. import __version__
 from ..api import Model
-from . import catalog, conversation_routes, errors, health, page, speech, text_socket
+from . import catalog, conversation_routes, errors, health, page, speech, talk, text_socket
 from .guard import Guard
 from .services import Services
 from .settings import ServerSettings
+from .talk_parts import TalkParts
 
 
-def create_app(model: Model, settings: ServerSettings | None = None) -> FastAPI:
-    """A server for `model`. The model's engine belongs to the server from here on."""
+def create_app(model: Model, settings: ServerSettings | None = None, parts: TalkParts | None = None) -> FastAPI:
+    """A server for `model`, which can answer if `parts` are given. The model's engine is the server's from here on."""
     settings = settings or ServerSettings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        services = app.state.services = Services(model, settings)
+        services = app.state.services = Services(model, settings, parts or TalkParts())
         async with services.conversations.sweeping():
             yield
         await services.close()
@@ -29,7 +30,7 @@ def create_app(model: Model, settings: ServerSettings | None = None) -> FastAPI:
     # The interactive documents of FastAPI load scripts from elsewhere, so only /openapi.json is offered.
     app = FastAPI(title="duologue", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     errors.install(app)
-    for routes in (speech, catalog, conversation_routes, text_socket, health):
+    for routes in (speech, catalog, conversation_routes, talk, text_socket, health):
         app.include_router(routes.router)
     page.mount(app)
     app.add_middleware(Guard, settings=settings)

@@ -82,6 +82,15 @@ class HeldConversation:
         """Keep only what the listener heard of the last spoken turn; returns the words that remain."""
         return await self._run(lambda: self._warm().cut(heard_seconds * self.speed))
 
+    async def turns(self, last: int) -> list[tuple[str, str]]:
+        """The last turns as a language model reads them: ("user" or "assistant", words)."""
+
+        def work() -> list[tuple[str, str]]:
+            turns = self._warm().turns[-last:]
+            return [("assistant" if turn.own else "user", turn.text) for turn in turns]
+
+        return await self._run(work)
+
     async def describe(self) -> dict[str, object]:
         """What a client sees of it."""
         return await self._run(self._describe)

@@ -52,7 +52,6 @@ async def server(here: Here) -> dict[str, Any]:
         },
         "talk": [
             {"name": "A voice that remembers the sound of the conversation", "about": here.model_id, "ready": True},
-            {"name": "Speech recognition", "about": "This server has no recogniser built in.", "ready": False},
-            {"name": "A language model", "about": "This server isn't connected to one.", "ready": False},
+            *here.talk.describe(),
         ],
     }

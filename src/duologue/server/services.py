@@ -17,6 +17,7 @@ from .metrics import Metrics
 from .schemas import Sampling
 from .settings import ServerSettings
 from .streams import Delivery, SpeechStream, Streams
+from .talk_parts import TalkParts
 from .uploads import Uploads
 from .voice_store import StoredVoice, VoiceStore
 
@@ -26,8 +27,9 @@ MODEL_ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # what OpenAI's client
 class Services:
     """The model behind its batching engine, and everything that serves it."""
 
-    def __init__(self, model: Model, settings: ServerSettings) -> None:
+    def __init__(self, model: Model, settings: ServerSettings, talk: TalkParts) -> None:
         self.settings = settings
+        self.talk = talk
         self.started = int(time.time())
         self.metrics = Metrics()
         self.engine = BatchingEngine(model.engine, settings.max_streams, self.metrics.observe_step)

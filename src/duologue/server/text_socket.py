@@ -14,11 +14,11 @@ from typing import Any
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
 
-from ..text.split import split_sentences
 from .audio_formats import FORMATS
 from .conversations import HeldConversation
 from .errors import ApiError, known
 from .guard import KEY_PROTOCOL
+from .sentences import SentenceBuffer
 from .services import Services, services_of
 from .socket_messages import MESSAGES, Config, InputCancel, InputDone, InputText, Message, SessionClose
 from .streams import Delivery, SpeechStream
@@ -35,29 +35,6 @@ async def text_socket(socket: WebSocket) -> None:
     session = TextSession(socket, services_of(socket))
     with suppress(WebSocketDisconnect):
         await session.run()
-
-
-class SentenceBuffer:
-    """Bits of text in, whole sentences out."""
-
-    def __init__(self) -> None:
-        self._text = ""
-
-    def __len__(self) -> int:
-        return len(self._text)
-
-    def push(self, text: str) -> list[str]:
-        """The sentences that are certainly over: all but the last."""
-        self._text += text
-        *whole, _ = split_sentences(self._text) or [""]
-        if whole:
-            self._text = self._text.split(maxsplit=len(" ".join(whole).split()))[-1]
-        return whole
-
-    def flush(self) -> list[str]:
-        """All that is left."""
-        rest, self._text = split_sentences(self._text), ""
-        return [piece for piece in rest if any(letter.isalnum() for letter in piece)]
 
 
 class TextSession:

@@ -2,7 +2,8 @@
 
 Under `torchrun --nproc-per-node N -m -- duologue.training.codec …` the processes share each step: every one draws its
 own crops, gradients and codebook statistics are averaged (gloo). Batches and all other chance depend on (seed, step,
-rank) alone, so a run that was killed repeats the lost steps exactly. The list of shards in use grows only at checkpoints and is stored in them.
+rank) alone, so a run that was killed repeats the lost steps exactly. The list of shards in use grows only at
+checkpoints and is stored in them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor
 from ..configuration import from_dict, to_dict
 from ..mimi.config import MimiConfig
 from .checkpoints import AveragedWeights, collect, latest_checkpoint, load_checkpoint, restore, save_checkpoint
-from .codec_data import CropCorpus, Crops
+from .codec_data import CropCorpus
 from .codec_model import LearningCodec, LossWeights, weigh
 from .codec_quantizer import Quantized, codebooks, follow, perplexity, project, revive, start_from_means
 from .codec_validation import Validation
@@ -121,7 +122,7 @@ class CodecRun:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16):
-            terms, seen, latents = self.model(crops, None if plain else self._levels(chance), plain=plain)
+            terms, seen = self.model(crops, None if plain else self._levels(chance), plain=plain)
         loss = weigh(terms, config.loss)
         self.optimizer.zero_grad()
         loss.backward()
@@ -129,7 +130,7 @@ class CodecRun:
         self.step += 1
         if math.isfinite(norm):
             self.optimizer.step()
-            self._move_codebooks(crops, seen, latents)
+            self._move_codebooks(seen)
             self.average.update(self.model, self.step)
             self._copy_codebooks()
         self.seconds_heard += self.world * config.crops * config.crop_seconds
@@ -152,16 +153,14 @@ class CodecRun:
     def _share_gradients(self) -> float:
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         if self.world > 1:
-            together = torch._utils._flatten_dense_tensors(gradients)
+            together = torch.cat([gradient.flatten() for gradient in gradients])
             dist.all_reduce(together)
             together /= self.world
-            for gradient, part in zip(
-                gradients, torch._utils._unflatten_dense_tensors(together, gradients), strict=True
-            ):
-                gradient.copy_(part)
+            for gradient, part in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(part.view_as(gradient))
         return float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip))
 
-    def _move_codebooks(self, crops: Crops, seen: Quantized | None, latents: Tensor) -> None:
+    def _move_codebooks(self, seen: Quantized | None) -> None:
         quantizer = self.model.codec.quantizer
         if seen is not None:
             follow(quantizer, seen, self.config.codebook_decay)
@@ -203,7 +202,9 @@ def train(config: CodecTraining, folder: Path, rank: int = 0, world: int = 1) ->
     while run.step < config.steps:
         window.append(run.advance())
         done = run.step == config.steps
-        if run.step % config.log_every == 0 and log is not None:
+        if log is None:
+            window.clear()
+        elif run.step % config.log_every == 0:
             means = {name: sum(row.get(name, 0.0) for row in window) / len(window) for name in window[-1]}
             pace = (run.seconds_heard - stamp_seconds) / (time.monotonic() - stamp)
             log.append(run.step, rate=run.rate(), pace=pace, seconds=run.seconds_heard, **means)

@@ -1,8 +1,8 @@
 """From a codec run to one file that `load_mimi` reads. Knows checkpoints and layouts; trains nothing.
 
 Weights are the averaged or the learned ones. With `half` they are rounded to fp16 first, so the codes of the file and
-of anything that loads it agree. The fingerprint covers what makes codes (encoder and codebooks), not what sounds them: a better decoder
-keeps all codes valid.
+of anything that loads it agree. The fingerprint covers what makes codes (encoder and codebooks), not what sounds them:
+a better decoder keeps all codes valid.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ class LossWeights:
 
     mel: float = 1.0
     linear: float = 0.5
+    envelope: float = 0.0
     commitment: float = 1.0
     pitch: float = 2.0
     voicing: float = 0.1
@@ -43,8 +44,8 @@ class LearningCodec(nn.Module):
 
     def forward(
         self, crops: Crops, levels: Tensor | None, *, plain: bool = False
-    ) -> tuple[dict[str, Tensor], Quantized | None, Tensor]:
-        """Loss terms of a batch, what the quantizer saw (None while `plain`), and the latents (B, D, T)."""
+    ) -> tuple[dict[str, Tensor], Quantized | None]:
+        """Loss terms of a batch, and what the quantizer saw (None while `plain`)."""
         latents = self.codec.latents(crops.wav)
         with torch.autocast(latents.device.type, enabled=False):
             latents = latents.float()
@@ -52,7 +53,7 @@ class LearningCodec(nn.Module):
             shown = pass_through(self.codec.quantizer, latents) if seen is None else seen.latents
             terms = {} if seen is None else {"commitment": seen.commitment, "phones": self._phones(seen, crops.phones)}
         made, sources = self.sound(shown, crops.pitch_hz)
-        return terms | sources | self.distances(made, crops.wav), seen, latents
+        return terms | sources | self.distances(made, crops.wav), seen
 
     def sound(self, latents: Tensor, pitch_hz: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Latents to wav (B, 1, N) with the true pitch where voiced, and the terms of the predicted source.
@@ -74,8 +75,8 @@ class LearningCodec(nn.Module):
     def distances(self, made: Tensor, real: Tensor) -> dict[str, Tensor]:
         """The spectral terms."""
         with torch.autocast(made.device.type, enabled=False):
-            mel, linear = self.distance(made[:, 0], real[:, 0])
-        return {"mel": mel, "linear": linear}
+            terms: dict[str, Tensor] = self.distance(made[:, 0], real[:, 0])
+        return terms
 
     def _phones(self, seen: Quantized, phones: Tensor) -> Tensor:
         scores = self.phone_head(seen.semantic).view(-1, len(PHONES))  # (M * 2, phones)

@@ -44,10 +44,20 @@ class TurnRows:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What training does to its inputs, never to its targets."""
+    """What training does to its inputs, never to its targets. Shares lie in 0..1.
 
-    frame_noise: float = 0.05  # share of input frames whose codes come from another frame of the batch
+    Eight codes together are as good as a frame's name: without noise in them a model of this size learns a few hours
+    of speech by heart within minutes, and its held-out loss rises.
+    """
+
+    frame_noise: float = 0.1  # input frames whose codes come from another frame of the batch
+    code_noise: float = 0.25  # single input codes of codebooks 1..K-1 that come from another frame
+    book_drop: float = 0.5  # input frames of which only the first codebooks are seen
+    text_drop: float = 0.1  # text ids, and aligned units around the spoken one, that are not seen
     unaligned_context: float = 0.15  # earlier turns without aligned columns, as heard speech has none
+
+
+QUIET = Augmentation(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass
@@ -106,7 +116,7 @@ def make_batch(
         turns = items[stretch.item][stretch.first : stretch.last]
         grids.append(lay_out(config, [_segment(turn, turn is turns[-1], augmentation, rng) for turn in turns]))
     batch = collate(grids)
-    inputs = _noisy(batch.rows.numpy(), config.num_codebooks, augmentation.frame_noise, rng.getrandbits(64))
+    inputs = noisy_rows(batch.rows.numpy(), config, augmentation, rng.getrandbits(64))
     return TrainingBatch(batch, torch.from_numpy(inputs))
 
 
@@ -152,12 +162,32 @@ def _segment(turn: TurnRows, last: bool, augmentation: Augmentation, rng: random
     return Segment(turn.text, turn.codes, None if heard else turn.pointers, trained=not heard)
 
 
-def _noisy(rows: Ints, codebooks: int, share: float, seed: int) -> Ints:
-    """Rows with some audio frames' codes taken from other frames of the same batch."""
+def noisy_rows(rows: Ints, config: CsmConfig, augmentation: Augmentation, seed: int) -> Ints:
+    """Rows (B,S,columns) as a model in training reads them: some codes exchanged or hidden, some text hidden."""
     draws = np.random.default_rng(seed)
-    places = np.argwhere(rows[:, :, 0] != INACTIVE)
-    chosen = places[draws.random(len(places)) < share]
-    donors = places[draws.integers(len(places), size=len(chosen))]
+    books = config.num_codebooks
     noisy = rows.copy()
-    noisy[chosen[:, 0], chosen[:, 1], :codebooks] = rows[donors[:, 0], donors[:, 1], :codebooks]
+    spoken = rows[:, :, 0] != INACTIVE
+    codes = rows[spoken][:, :books]  # (F,K)
+    noisy[spoken, :books] = _noisy_codes(codes, augmentation, draws)
+    hidden = draws.random(rows[:, :, books:].shape) < augmentation.text_drop
+    hidden[:, 0, 0] = False  # the first speaker is always known
+    if config.aligned is not None:
+        hidden[:, :, 1 + config.aligned.before] = False  # and so is the unit being spoken
+        hidden[:, :, -1] = False
+    noisy[:, :, books:][hidden] = INACTIVE
+    return noisy
+
+
+def _noisy_codes(codes: Ints, augmentation: Augmentation, draws: np.random.Generator) -> Ints:
+    frames, books = codes.shape
+    noisy = codes.copy()
+    chosen = draws.random(frames) < augmentation.frame_noise
+    noisy[chosen] = codes[draws.integers(frames, size=int(chosen.sum()))]
+    swapped = draws.random(codes.shape) < augmentation.code_noise
+    swapped[:, 0] = False
+    others = np.take_along_axis(codes, draws.integers(frames, size=codes.shape), axis=0)
+    noisy[swapped] = others[swapped]
+    seen = np.where(draws.random(frames) < augmentation.book_drop, draws.integers(1, books + 1, size=frames), books)
+    noisy[np.arange(books) >= seen[:, None]] = INACTIVE
     return noisy

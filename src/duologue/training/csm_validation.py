@@ -10,7 +10,7 @@ import torch
 from ..csm.loss import LossWeights
 from ..csm.model import Csm
 from .batches import BatchPlan, Cursor, Phase
-from .csm_data import Augmentation, TurnRows, make_batch, shuffled_text
+from .csm_data import QUIET, TurnRows, make_batch, shuffled_text
 from .csm_loop import compute_losses, counts
 from .csm_recipe import CsmRecipe
 
@@ -24,14 +24,13 @@ class Validation:
         self.recipe = replace(recipe, depth_fraction=1.0)
         phase = Phase(1.0, LONGEST_FRAMES, single_share=0.0)
         plan = BatchPlan([[turn.frames for turn in item] for item in items], [phase], recipe.frames_per_batch, 0)
-        quiet = Augmentation(frame_noise=0.0, unaligned_context=0.0)
         true, other, cursor = [], [], Cursor()
         strangers = shuffled_text(items, seed=0)
         while cursor.epoch == 0:
             stretches = plan.next(cursor, 0.0)
             if cursor.epoch == 0:
-                true.append(make_batch(items, stretches, recipe.model, quiet, "0"))
-                other.append(make_batch(strangers, stretches, recipe.model, quiet, "0"))
+                true.append(make_batch(items, stretches, recipe.model, QUIET, "0"))
+                other.append(make_batch(strangers, stretches, recipe.model, QUIET, "0"))
         self.true, self.other = true, other
 
     @torch.no_grad()

@@ -1,6 +1,7 @@
 """How far one sound is from another: log spectra at several scales, ear-like and linear. Knows no model.
 
-The linear term counts each harmonic below 5 kHz; the mel terms count timbre and timing.
+The linear term counts each harmonic below 5 kHz; the mel term counts timbre and timing. Both also count the chance of
+hiss, which no codec can repeat; the envelope term averages power over neighbours first and so sees the shape beneath.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..timebase import RATE_HZ
@@ -15,6 +17,8 @@ from ..timebase import RATE_HZ
 SCALES = ((2048, 120), (1024, 80), (512, 60), (256, 36), (128, 20), (64, 10))  # window, mel bands
 _LINEAR_WINDOWS = (2048, 1024)
 _LINEAR_HZ = 5_000
+_ENVELOPE_WINDOWS = (1024, 512)
+_ENVELOPE_POOL = (5, 3)  # frames, mel bands
 _FLOOR = 3e-4
 _METRIC_FLOOR = 1e-5
 
@@ -33,7 +37,7 @@ def mel_bands(window: int, bands: int) -> Tensor:
 
 
 class SpectralDistance(nn.Module):
-    """Mean absolute difference of log spectra: `forward` returns (mel term, linear term)."""
+    """Mean absolute differences of log spectra, by name: mel, linear, envelope."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,9 +46,9 @@ class SpectralDistance(nn.Module):
             self.register_buffer(f"mel{window}", filters / filters.sum(0), persistent=False)
             self.register_buffer(f"hann{window}", torch.hann_window(window), persistent=False)
 
-    def forward(self, made: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, made: Tensor, real: Tensor) -> dict[str, Tensor]:
         """Compare sounds (B, N)."""
-        mel, linear = made.new_zeros(()), made.new_zeros(())
+        mel, linear, envelope = (made.new_zeros(()) for _ in range(3))
         for window, _ in SCALES:
             ours = self._magnitude(made, window)
             with torch.no_grad():
@@ -54,12 +58,23 @@ class SpectralDistance(nn.Module):
             if window in _LINEAR_WINDOWS:
                 bins = _LINEAR_HZ * window // RATE_HZ
                 linear = linear + _log_difference(ours[..., :bins], theirs[..., :bins])
-        return mel / len(SCALES), linear / len(_LINEAR_WINDOWS)
+            if window in _ENVELOPE_WINDOWS:
+                envelope = envelope + _log_difference(_pool(ours @ filters), _pool(theirs @ filters))
+        return {
+            "mel": mel / len(SCALES),
+            "linear": linear / len(_LINEAR_WINDOWS),
+            "envelope": envelope / len(_ENVELOPE_WINDOWS),
+        }
 
     def _magnitude(self, wav: Tensor, window: int) -> Tensor:
         spectrum = torch.stft(wav, window, window // 4, window, self.get_buffer(f"hann{window}"), return_complex=True)
         power = spectrum.real**2 + spectrum.imag**2
         return torch.sqrt(power + 1e-8).transpose(1, 2) / math.sqrt(0.375 * window)  # (B, frames, bins)
+
+
+def _pool(mel: Tensor) -> Tensor:
+    """Root mean power over neighbouring frames and bands of (B, frames, bands)."""
+    return torch.sqrt(F.avg_pool2d(mel.square()[:, None], _ENVELOPE_POOL, stride=(2, 1)) + 1e-10)
 
 
 def _log_difference(made: Tensor, real: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from ..errors import InputError, WeightsDamaged, WeightsNotFound
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
 WEIGHT_NAMES = ("model.safetensors", "model.safetensors.index.json", "transformers.safetensors.index.json")
+TOKENIZER_NAME = "tokenizer.json"
 MAX_JSON_BYTES = 32 * 2**20
 MAX_SHARDS = 1_000
 
@@ -115,21 +116,31 @@ def _broken_off(repository: str, name: str, error: Exception) -> WeightsDamaged 
 
 
 def fetch_model(repository: str, access: HubAccess = ANYHOW) -> Path:
-    """Folder in the cache with config.json and all weight files of a model, whole or in shards."""
+    """Folder in the cache with config.json, all weight files, whole or in shards, and the tokenizer if there is one."""
     folder = fetch_file(repository, "config.json", access).parent
     for name in WEIGHT_NAMES:
-        try:
-            found = fetch_file(repository, name, access)
-        except WeightsNotFound as error:
-            if "has no file" in error.message or (access.offline and name != WEIGHT_NAMES[-1]):
-                continue
-            raise
+        found = _fetch_if_there(repository, name, access)
+        if found is None:
+            continue
         if name.endswith(".index.json"):
             for shard in shard_names(found):
                 fetch_file(repository, shard, access)
+        _fetch_if_there(repository, TOKENIZER_NAME, access)
         return folder
     hint = "A model of this family holds model.safetensors or an index of shards."
     raise WeightsNotFound(f"{repository} has no weight file that is known here.", hint=hint)
+
+
+def _fetch_if_there(repository: str, name: str, access: HubAccess) -> Path | None:
+    """A file that a repository may lack, or, offline, the cache."""
+    from huggingface_hub import constants
+
+    try:
+        return fetch_file(repository, name, access)
+    except WeightsNotFound as error:
+        if "has no file" in error.message or access.offline or constants.HF_HUB_OFFLINE:
+            return None
+        raise
 
 
 def shard_names(index: Path) -> list[str]:

@@ -21,10 +21,11 @@ function askKey() {
   });
 }
 
-export async function ask(path, { json, form, method, signal } = {}) {
+export async function ask(path, { json, form, body: raw, type, method, signal } = {}) {
   const headers = key ? { authorization: `Bearer ${key}` } : {};
   if (json) headers["content-type"] = "application/json";
-  const body = json ? JSON.stringify(json) : form;
+  if (type) headers["content-type"] = type;
+  const body = json ? JSON.stringify(json) : form ?? raw;
   let response;
   try {
     response = await fetch(path, { method: method ?? (body ? "POST" : "GET"), headers, body, signal });
@@ -33,7 +34,7 @@ export async function ask(path, { json, form, method, signal } = {}) {
     throw new ServerError(0, { error: { message: "The server can't be reached. Is it still running?" } });
   }
   if (response.ok) return response;
-  if (response.status === 401 && await askKey()) return ask(path, { json, form, method, signal });
+  if (response.status === 401 && await askKey()) return ask(path, { json, form, body: raw, type, method, signal });
   throw new ServerError(response.status, await response.json().catch(() => null));
 }
 

@@ -32,7 +32,7 @@ function warn(text) {
 }
 
 function stopAll() {
-  for (const tab of [say, dialogue, voices]) tab.stop();
+  for (const tab of [talk, say, dialogue, voices]) tab.stop();
 }
 
 function typing(target) {

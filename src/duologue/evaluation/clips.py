@@ -1,0 +1,113 @@
+"""One sentence as one voice said it, and the figures of many. Knows neither models nor judges.
+
+Every clip counts in every share: one that the library gave up has all its words deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..timebase import RATE_HZ, samples_to_seconds
+from .asr import Samples
+from .report import summary
+from .wer import WordErrors, word_errors
+
+SILENCE_WINDOW = RATE_HZ // 50  # 20 ms
+SILENCE_LEVEL = 0.01  # of the clip's peak
+WORDS_PER_SECOND = 2.9  # the teacher's pace on everyday sentences, pauses included
+LENGTH_RANGE = (0.6, 1.7)  # of the expected duration, that count as the right length
+
+
+@dataclass
+class Clip:
+    """One sentence as one voice said it. `failure` names the error of a sentence that the library gave up."""
+
+    sentence: str
+    voice: str
+    samples: Samples
+    seed: int = 0
+    attempts: int = 1
+    ended: bool = True
+    elapsed_seconds: float = 0.0
+    failure: str = ""
+    errors: WordErrors = field(default_factory=lambda: WordErrors(0, 0, 0, 0))
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return samples_to_seconds(len(self.samples))
+
+
+def silence_share(samples: Samples) -> float:
+    """Share of 20 ms windows below 1 % of the peak; 1 for a clip without sound."""
+    whole = len(samples) // SILENCE_WINDOW * SILENCE_WINDOW
+    peak = float(np.abs(samples).max()) if len(samples) else 0.0
+    if not whole or peak < 1e-4:
+        return 1.0
+    rms = np.sqrt(np.mean(samples[:whole].reshape(-1, SILENCE_WINDOW) ** 2, axis=1))
+    return float((rms < SILENCE_LEVEL * peak).mean())
+
+
+def expected_seconds(sentence: str) -> float:
+    """How long a sentence should take, from its spoken words."""
+    return 0.35 + word_errors(sentence, "").words / WORDS_PER_SECOND
+
+
+def figures(clips: Sequence[Clip]) -> dict[str, Any]:
+    """Everything about one speaker's clips, as plain values. Shares are over all clips."""
+    total = sum((clip.errors for clip in clips), WordErrors(0, 0, 0, 0))
+    pace = [clip.seconds / expected_seconds(clip.sentence) for clip in clips]
+    spoken, elapsed = sum(clip.seconds for clip in clips), sum(clip.elapsed_seconds for clip in clips)
+    return {
+        "clips": len(clips),
+        "words": total.words,
+        "wer_percent": round(100 * total.rate, 2),
+        "substitutions": total.substitutions,
+        "deletions": total.deletions,
+        "insertions": total.insertions,
+        "clips_without_error_percent": _percent([clip.errors.errors == 0 for clip in clips]),
+        "ended_by_itself_percent": _percent([clip.ended for clip in clips]),
+        "right_length_percent": _percent([LENGTH_RANGE[0] <= each <= LENGTH_RANGE[1] for each in pace]),
+        "pace": summary(pace),
+        "silence_share": summary([silence_share(clip.samples) for clip in clips]),
+        "attempts": sum(clip.attempts for clip in clips),
+        "retried_clips": sum(clip.attempts > 1 for clip in clips),
+        "given_up": [clip.failure for clip in clips if clip.failure],
+        "audio_seconds": round(spoken, 1),
+        "real_time_factor": round(elapsed / spoken, 4) if spoken and elapsed else None,
+        "dnsmos": summary(_scores(clips, "dnsmos")),
+        "dnsmos_signal": summary(_scores(clips, "dnsmos_signal")),
+        "distillmos": summary(_scores(clips, "distillmos")),
+        "similarity": summary(_scores(clips, "similarity")),
+        "similarity_lead": summary(_scores(clips, "lead")),
+        "right_voice_percent": _percent(_scores(clips, "right_voice")),
+    }
+
+
+def _scores(clips: Sequence[Clip], name: str) -> list[float]:
+    return [clip.scores[name] for clip in clips if clip.scores.get(name) is not None]
+
+
+def _percent(flags: Sequence[float]) -> float | None:
+    return round(100 * sum(flags) / len(flags), 2) if flags else None
+
+
+def per_clip(clip: Clip) -> dict[str, Any]:
+    """One row of the details."""
+    return {
+        "voice": clip.voice,
+        "seed": clip.seed,
+        "sentence": clip.sentence,
+        "seconds": round(clip.seconds, 2),
+        "attempts": clip.attempts,
+        "ended": clip.ended,
+        "failure": clip.failure,
+        "words": clip.errors.words,
+        "errors": clip.errors.errors,
+        "differences": [list(pair) for pair in clip.errors.differences],
+        **{name: round(value, 3) if isinstance(value, float) else value for name, value in clip.scores.items()},
+    }
