@@ -44,6 +44,8 @@ def main() -> None:
     write_voices(options.out, facts, options.shards)
     write_model(options.out, facts)
     write_card(options.out, options.release, facts)
+    for path in options.out.rglob("*.safetensors"):
+        path.chmod(0o644)
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
     print(f"{options.out}: {size / 1e6:.1f} MB")
 

@@ -18,7 +18,7 @@ repository, on two CPU cores, on synthetic speech. They are here so that the fir
 | text | phone units (English, American and British), aligned with the sound by a pointer the model moves |
 | codec | {codec} |
 | voices | {voices} |
-| trained | {date}; {training} |
+| trained | {date}: {steps:,} steps, {minutes:.0f} minutes, on {hours:.1f} hours of speech ({seen:.1f} hours seen) |
 | files | csm.safetensors {csm_mb:.1f} MB (float16), codec.safetensors {codec_mb:.1f} MB |
 
 ## What it was made from
@@ -59,7 +59,10 @@ def write_card(out: Path, release: Path, facts: dict[str, Any]) -> None:
             f"{v['name'].split('_', 1)[1]} ({v['accent']}, speaker {v['speaker']})" for v in facts["voices"]
         ),
         "date": training["date"],
-        "training": _plain(training),
+        "steps": training["steps"],
+        "minutes": training["training_minutes"],
+        "hours": training["training_hours"],
+        "seen": training["hours_of_audio_seen"],
         "csm_mb": (out / "csm.safetensors").stat().st_size / 1e6,
         "codec_mb": (out / "codec.safetensors").stat().st_size / 1e6,
         "figures": _figures(),
@@ -87,14 +90,14 @@ def _plain(values: dict[str, Any]) -> str:
 
 def _figures() -> str:
     """What `make evaluate` measured last."""
-    path = RESULTS / "embedded.json"
+    path = RESULTS / "voice.json"
     if not path.is_file():
         return "Run `make evaluate` for the figures of this version."
     found = json.loads(path.read_text(encoding="utf-8"))
-    summary = found.get("summary", found)
-    rows = [
-        f"| {key.replace('_', ' ')} | {value} |"
-        for key, value in summary.items()
-        if isinstance(value, int | float | str)
-    ]
-    return "\n".join(["From benchmarks/results/embedded.json:", "", "| figure | value |", "|---|---|", *rows])
+    lines = [f"From benchmarks/results/voice.json ({found['date'][:10]}, {found['judge']}, {found['sentences']}):", ""]
+    for name, values in {**found["by_speaker"], "all voices": found["all_voices"]}.items():
+        lines.append(
+            f"- {name}: WER {values['wer_percent']} % of {values['words']} words, ends by itself "
+            f"{values['ended_by_itself_percent']} %, right length {values['right_length_percent']} %"
+        )
+    return "\n".join(lines)

@@ -32,7 +32,7 @@ from .weights.hub import ANYHOW, HubAccess
 from .weights.load import ModelCard, ModelFiles, locate, locate_codec
 
 if TYPE_CHECKING:
-    from .mimi.sounding import SoundCodec
+    from .engine.assembly import AnyCodec
 
 PREFIXES_KEPT = 8  # sets of voice prompts whose keys and values stay in memory
 ENGINES = ("auto", "torch", "native")
@@ -45,7 +45,7 @@ class Model:
         self,
         card: ModelCard,
         engine: Engine,
-        codec: SoundCodec,
+        codec: AnyCodec,
         reader: Reader,
         voices: Mapping[str, Voice] | None = None,
     ) -> None:
@@ -63,7 +63,7 @@ class Model:
         return self.card.name
 
     @property
-    def codec(self) -> SoundCodec:
+    def codec(self) -> AnyCodec:
         """Sound to codes and back."""
         return self._codec
 
@@ -249,7 +249,7 @@ def load_codec(
     revision: str | None = None,
     token: str | None = None,
     offline: bool = False,
-) -> SoundCodec:
+) -> AnyCodec:
     """Load only the codec of a model, or a Mimi checkpoint, for `encode` and `decode`."""
     found = locate_codec(source, HubAccess(revision, token, None, offline))
     with _torch_wanted():

@@ -1,4 +1,4 @@
-"""A stub: an OpenAI-compatible chat endpoint on this machine that streams canned text and remembers what it was asked."""
+"""A stub: an OpenAI-compatible chat endpoint that streams canned text and remembers what it was asked."""
 
 from __future__ import annotations
 

@@ -60,10 +60,10 @@ def page(browser: WebDriver, server: Running) -> Iterator[WebDriver]:
     assert complaints == []
 
 
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
+def until(condition: Callable[[], object], seconds: float = 40, seen: Callable[[], object] = str) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, f"it did not happen: {seen()}"
         time.sleep(0.05)
 
 
@@ -167,7 +167,9 @@ def test_a_voice_is_made_from_the_microphone(page: WebDriver, server: Running) -
         button.click()
         until(lambda kind=kind: "kB" in text(page, f"{kind}-state"))
     page.find_element(By.CSS_SELECTOR, "#voice-form button.primary").click()
-    until(lambda: text(page, "voice-status").startswith("Grace can speak now."), 30)
+    until(
+        lambda: text(page, "voice-status").startswith("Grace can speak now."), seen=lambda: text(page, "voice-status")
+    )
     until(lambda: "Grace" in text(page, "voice-list"))
     server.services.voices.delete("Grace")
 
@@ -195,7 +197,8 @@ def test_talking_works_by_holding_space_and_speaking_again_interrupts(
     assert captions[1].startswith("Of course.")
     hold.perform()
     until(lambda: button.text == "Listening…")
-    until(lambda: text(browser, "talk-captions").endswith("—") or "you." in text(browser, "talk-captions"))
+    captions_now = lambda: text(browser, "talk-captions")  # noqa: E731
+    until(lambda: captions_now().endswith("—") or "you." in captions_now(), seen=captions_now)
     webdriver.ActionChains(browser).key_up(Keys.SPACE).perform()
     browser.find_element(By.ID, "talk-forget").click()
     until(lambda: text(browser, "talk-captions") == "")

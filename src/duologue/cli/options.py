@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from ..api import Model
-    from ..mimi.sounding import SoundCodec
+    from ..engine.assembly import AnyCodec
     from ..speaking import GenerationConfig
 
 ModelName = Annotated[
@@ -62,7 +62,7 @@ class ModelOptions:
             offline=self.offline,
         )
 
-    def load_codec(self, codebooks: int | None) -> SoundCodec:
+    def load_codec(self, codebooks: int | None) -> AnyCodec:
         """Load the codec alone, with its first `codebooks` codebooks or as many as the model uses."""
         from ..api import load_codec
 

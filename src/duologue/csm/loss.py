@@ -43,6 +43,7 @@ class LossWeights:
     depth: float = 1.0
     advance: float = 1.0
     eos: float = 1.0  # how much an EOS counts among the targets of codebook 0
+    depth_decay: float = 1.0  # each further codebook of the depth stage counts so much of the one before it
 
 
 @dataclass
@@ -99,7 +100,7 @@ def csm_losses(
     advance = _advance_loss(stage.advance_logits, batch.advance[:, :-1][wanted])
     known = ~ended if config.eos == "code" else torch.ones_like(ended)
     chosen = choose_frames(known, depth_fraction, generator)
-    depth = _depth_loss(model, hidden[chosen], codes[chosen])
+    depth = _depth_loss(model, hidden[chosen], codes[chosen], weights.depth_decay)
     total = weights.first * first + weights.depth * depth + weights.advance * advance
     return Losses(total, first, depth, advance)
 
@@ -126,11 +127,13 @@ def _advance_loss(logits: torch.Tensor | None, moves: torch.Tensor) -> torch.Ten
     return losses / known.sum().clamp(min=1)
 
 
-def _depth_loss(model: Csm, hidden: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+def _depth_loss(model: Csm, hidden: torch.Tensor, codes: torch.Tensor, decay: float) -> torch.Tensor:
     if codes.numel() == 0 or codes.shape[1] == 1:
         return hidden.sum() * 0.0  # no frame or no further codebook; the graph stays whole
     logits = model.depth_stage(hidden, codes)  # (F,K-1,V)
-    return F.cross_entropy(logits.float().flatten(0, 1), codes[:, 1:].flatten())
+    losses = F.cross_entropy(logits.float().flatten(0, 1), codes[:, 1:].flatten(), reduction="none")
+    books = decay ** torch.arange(codes.shape[1] - 1, device=codes.device)
+    return _mean_by_weight(losses, books.repeat(len(codes)))
 
 
 def _mean_by_weight(losses: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

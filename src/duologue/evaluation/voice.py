@@ -71,6 +71,11 @@ def recorded(folder: Path, sentences: Sequence[str], name: str) -> list[Clip]:
     return clips
 
 
+def voice_prompts(model: api.Model) -> dict[str, speaker.Embedding]:
+    """How each of the model's own voices sounds, by its prompt."""
+    return {name: speaker.embed(model.voice(name).audio.samples) for name in model.voices}
+
+
 def judge_words(clips: Sequence[Clip], judge: Judge) -> None:
     """Fill in each clip's word errors. A clip without sound has all its words deleted."""
     for clip in clips:
@@ -109,10 +114,11 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         name, _, folder = reference.partition("=")
         groups[name] = recorded(Path(folder), sentences, name)
     judge = Judge(arguments.judge, arguments.threads)
-    prompts = {name: speaker.embed(model.voice(name).audio.samples) for name in model.voices}
+    prompts = {} if arguments.quick else voice_prompts(model)
     for clips in groups.values():
         judge_words(clips, judge)
-        judge_sound(clips, prompts)
+        if not arguments.quick:
+            judge_sound(clips, prompts)
     own = [clip for voice in voices for clip in groups[voice or "default"]]
     if arguments.keep:
         _keep(arguments.keep, groups)
@@ -152,6 +158,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--retries", type=int, default=0, help="what the library may retry; 0 counts first attempts")
     options.add_argument("--reference", action="append", default=[], metavar="NAME=FOLDER", help="NNN.wav per sentence")
     options.add_argument("--judge", default="base", help="base, a folder, or a name that faster-whisper knows")
+    options.add_argument(
+        "--quick", action="store_true", help="words and lengths only: no opinion scores, no similarity"
+    )
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--keep", type=Path, help="folder for the spoken audio")
     options.add_argument("--out", type=Path, default=Path("benchmarks/results/voice.json"))

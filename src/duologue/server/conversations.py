@@ -7,6 +7,7 @@ on. With a state folder that file follows every turn, so that a killed server lo
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import secrets
 import tempfile
@@ -19,14 +20,16 @@ from typing import TypeVar
 from ..api import Model
 from ..audio import Audio
 from ..conversation import Conversation
+from ..errors import InputError
 from ..speaking import GenerationConfig, Speech, new_seed
-from ..voice import Voice
 from .errors import ApiError, overloaded
 from .schemas import Sampling
 from .settings import ServerSettings
+from .speakers import listener_of, number_voices, speaker_of
 from .streams import Delivery, SpeechStream, Streams
 from .voice_store import StoredVoice
 
+log = logging.getLogger("duologue.server")
 ID = re.compile(r"conv_[0-9a-f]{24}")
 BUSY_SECONDS = 5.0  # how long a call waits for the one before it, which may be about to notice that its client left
 SWEEP_SECONDS = 5.0
@@ -141,15 +144,24 @@ class HeldConversation:
 
     def _leave(self) -> None:
         self.used = time.monotonic()
-        if self._owner.keeps_files and self.live is not None and self._owner.holds(self):
-            self.live.save(self.path)
+        if self._owner.keeps_files and self._owner.holds(self):
+            self._save()
         self._busy.release()
 
     def put_away(self) -> None:
-        """Write the codes, let go of keys and values."""
-        if self.live is not None:
-            self.live.save(self.path)
+        """Write the codes, let go of keys and values; if they can't be written, all stays in memory."""
+        if self._save():
             self.live = None
+
+    def _save(self) -> bool:
+        if self.live is None:
+            return False
+        try:
+            self.live.save(self.path)
+        except InputError as error:  # a full disk must not end the conversation
+            log.error("a conversation could not be written: %s", error)
+            return False
+        return True
 
 
 class Conversations:
@@ -248,32 +260,6 @@ class Conversations:
                 held.put_away()
         if self._temporary is not None:
             self._temporary.cleanup()
-
-
-def number_voices(voices: Sequence[Voice]) -> dict[int, Voice]:
-    """A speaker number for each voice: its own where it is free, else the lowest free one."""
-    numbered: dict[int, Voice] = {}
-    for voice in voices:
-        number = voice.speaker
-        if number in numbered:
-            number = next(n for n in range(len(voices) + 1) if n not in numbered)
-        numbered[number] = voice
-    return numbered
-
-
-def speaker_of(live: Conversation, voice: Voice) -> int:
-    """The number of a voice in a conversation. Raises ApiError if it isn't one of its voices."""
-    for number, known in live.voices.items():
-        if known.name == voice.name:
-            return number
-    names = ", ".join(known.name for known in live.voices.values())
-    message = f"{voice.name} has no part in this conversation; its voices are: {names}."
-    raise ApiError(400, message, code="voice_not_in_conversation", param="voice")
-
-
-def listener_of(live: Conversation) -> int:
-    """The lowest speaker number that no voice has: the person at the other end."""
-    return next(number for number in range(len(live.voices) + 1) if number not in live.voices)
 
 
 def _unknown() -> ApiError:

@@ -117,9 +117,14 @@ class Streams:
             if isinstance(error, ApiError):
                 self._metrics.refused.labels(error.code or "other").inc()
             raise
-        channel: Channel[bytes] = Channel(self._settings.buffer_chunks, self._settings.stalled_seconds)
-        work = _Work(source, delivery, channel, self._metrics, arrived)
-        self._run(work, permit, on_end)
+        try:
+            channel: Channel[bytes] = Channel(self._settings.buffer_chunks, self._settings.stalled_seconds)
+            work = _Work(source, delivery, channel, self._metrics, arrived)
+            self._run(work, permit, on_end)
+        except BaseException:
+            permit.release()
+            on_end()
+            raise
         stream = SpeechStream(channel, work.figures)
         try:
             await stream.begin()

@@ -146,8 +146,10 @@ class TextSession:
                 continue
             try:
                 await self._speak(sentence)
-            except ApiError as error:
-                await self._fail(error)
+            except WebSocketDisconnect:
+                return
+            except Exception as error:  # one sentence's failure is told; the next one may go well
+                await self._fail(known(error))
 
     async def _speak(self, sentence: str) -> None:
         if self._held is None:

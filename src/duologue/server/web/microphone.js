@@ -28,6 +28,7 @@ export class Microphone {
 
   // All that was heard, as 16-bit samples.
   async close() {
+    if (this.node) this.node.port.onmessage = null;
     this.stream?.getTracks().forEach((track) => track.stop());
     await this.context?.close();
     const samples = new Int16Array(this.blocks.length * 1920);

@@ -5,7 +5,7 @@ import { status } from "./parts.js";
 import { Playback, unlock } from "./player.js";
 
 const $ = (id) => document.getElementById(`talk-${id}`);
-let server, conversation = null, microphone = null, answer = null, held = false;
+let server, conversation = null, microphone = null, answer = null, held = false, cutting = null;
 
 export function start(about) {
   server = about;
@@ -59,7 +59,7 @@ async function listen() {
   held = true;
   if (microphone) return;
   microphone = new Microphone();
-  await interrupt();
+  cutting = interrupt(); // the sound stops now; the server may take its time over the memory
   try {
     await unlock();
     await microphone.open((level) => { $("level").value = level; });
@@ -99,6 +99,7 @@ async function respond() {
   show("thinking");
   const mine = answer = { playback: new Playback(), abort: new AbortController(), bubble: null };
   try {
+    await cutting;
     conversation ??= (await (await ask("/v1/conversations", { json: {} })).json()).id;
     await follow(mine, samples, performance.now());
     mine.playback.end();

@@ -1,0 +1,28 @@
+"""The held-out sentences: enough words, all different, all readable, and none of them in the voice's own templates."""
+
+import pytest
+
+from duologue.errors import InputError
+from duologue.evaluation.sentences import held_out
+from duologue.text.normalize import normalize
+from duologue.text.split import split_sentences
+
+
+@pytest.mark.parametrize(("name", "sentences", "words"), [("heldout40", 40, 350), ("heldout120", 120, 1000)])
+def test_size(name, sentences, words):
+    lines = held_out(name)
+    assert len(lines) == len(set(lines)) == sentences
+    assert sum(len(line.split()) for line in lines) >= words
+
+
+def test_each_everyday_sentence_is_one_piece():
+    assert all(split_sentences(normalize(line)) == [normalize(line)] for line in held_out("heldout40"))
+
+
+def test_own_files_are_read_and_missing_ones_named(tmp_path):
+    (tmp_path / "mine.txt").write_text("# note\n\nHello there.\n")
+    assert held_out(str(tmp_path / "mine.txt")) == ["Hello there."]
+    (tmp_path / "empty.txt").write_text("# note\n")
+    for path in ("empty.txt", "missing.txt"):
+        with pytest.raises(InputError):
+            held_out(str(tmp_path / path))
