@@ -13,10 +13,10 @@ from duologue.evaluation.wer import word_errors
 
 RECORDING = Path(__file__).parent.parent / "data" / "librivox_austen.flac"
 SAID = (
-    "and mister john dashwood had then leisure to consider how much there might be prudently in his power to do for them "
-    "he was not an ill disposed young man unless to be rather cold hearted and rather selfish is to be ill disposed had "
-    "he married a more amiable woman he might have been made still more respectable than he was he might even have been "
-    "made amiable himself"
+    "and mister john dashwood had then leisure to consider how much there might be prudently in his power to do for "
+    "them he was not an ill disposed young man unless to be rather cold hearted and rather selfish is to be ill "
+    "disposed had he married a more amiable woman he might have been made still more respectable than he was he might "
+    "even have been made amiable himself"
 )
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ..text.normalize import normalize
 from ..timebase import RATE_HZ, samples_to_seconds
 from .asr import Samples
 from .report import summary
-from .wer import WordErrors, word_errors
+from .wer import WordErrors
 
 SILENCE_WINDOW = RATE_HZ // 50  # 20 ms
 SILENCE_LEVEL = 0.01  # of the clip's peak
@@ -54,7 +55,7 @@ def silence_share(samples: Samples) -> float:
 
 def expected_seconds(sentence: str) -> float:
     """How long a sentence should take, from its spoken words."""
-    return 0.35 + word_errors(sentence, "").words / WORDS_PER_SECOND
+    return 0.35 + len(normalize(sentence).split()) / WORDS_PER_SECOND
 
 
 def figures(clips: Sequence[Clip]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ F0_WINDOW, F0_HOP = 1200, 480  # 50 ms every 20 ms
 F0_MIN_HZ, F0_MAX_HZ = 60.0, 400.0
 VOICED_PERIODICITY, VOICED_POWER = 0.6, 1e-3
 F0_TOLERANCE = 0.10
+OCTAVE_COST = 0.15
 MEL_FFT, MEL_HOP, MEL_BANDS = 1024, 256, 80
 
 
@@ -53,7 +54,9 @@ def pitch(clip: Samples) -> PitchTrack:
     taper = np.hanning(F0_WINDOW)
     correlation = _autocorrelation(frames * taper)[:, : longest + 1] / _autocorrelation(taper)[: longest + 1]
     correlation = correlation / np.maximum(correlation[:, :1], 1e-12)
-    lags = shortest + correlation[:, shortest : longest + 1].argmax(axis=1)
+    # A periodic sound correlates as well at twice its period: prefer the shorter lag of near-equals.
+    preference = 1 - OCTAVE_COST * np.arange(shortest, longest + 1) / longest
+    lags = shortest + (correlation[:, shortest : longest + 1] * preference).argmax(axis=1)
     return PitchTrack(RATE_HZ / lags, correlation[np.arange(len(lags)), lags], np.mean(frames**2, axis=1))
 
 

@@ -7,6 +7,7 @@ Whisper's English one (contractions, spellings, fillers), so that "10:30" and "t
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ import jiwer
 
 from ..errors import InputError
 from ..text.normalize import normalize
+
+MARKS = re.compile(r"[^\w' ]")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ def _whisper_normalizer() -> Callable[[str], str]:
 
 def comparable(text: str) -> str:
     """The words of a text as they are compared."""
-    return " ".join(_whisper_normalizer()(normalize(text)).split())
+    words = MARKS.sub(" ", normalize(text).replace(".", ""))  # U.S. is US
+    return " ".join(_whisper_normalizer()(words).split())
 
 
 def word_errors(wanted: str, heard: str) -> WordErrors:

@@ -182,12 +182,12 @@ def noisy_rows(rows: Ints, config: CsmConfig, augmentation: Augmentation, seed: 
 def _noisy_codes(codes: Ints, augmentation: Augmentation, draws: np.random.Generator) -> Ints:
     frames, books = codes.shape
     noisy = codes.copy()
-    chosen = draws.random(frames) < augmentation.frame_noise
+    chosen = draws.random((frames,)) < augmentation.frame_noise
     noisy[chosen] = codes[draws.integers(frames, size=int(chosen.sum()))]
     swapped = draws.random(codes.shape) < augmentation.code_noise
     swapped[:, 0] = False
     others = np.take_along_axis(codes, draws.integers(frames, size=codes.shape), axis=0)
     noisy[swapped] = others[swapped]
-    seen = np.where(draws.random(frames) < augmentation.book_drop, draws.integers(1, books + 1, size=frames), books)
+    seen = np.where(draws.random((frames,)) < augmentation.book_drop, draws.integers(1, books + 1, size=frames), books)
     noisy[np.arange(books) >= seen[:, None]] = INACTIVE
     return noisy

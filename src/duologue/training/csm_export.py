@@ -24,9 +24,9 @@ from .csm_recipe import CsmRecipe
 ACCENTS = {"a": "us", "b": "gb"}  # first letter of the teacher's voice names
 # How the voice speaks unless asked otherwise; chosen on validation sentences (docs/log.md).
 DEFAULT_SAMPLING = {
-    "first": {"temperature": 0.7, "top_k": 40},
-    "depth": {"temperature": 0.6, "top_k": 30},
-    "advance": {"temperature": 0.7, "top_k": 0},
+    "first": {"temperature": 0.3, "top_k": 10},
+    "depth": {"temperature": 0.2, "top_k": 10},
+    "advance": {"temperature": 0.4, "top_k": 0},
 }
 
 

@@ -21,7 +21,7 @@ from .csm_data import Ints, TurnRows
 
 BATCH_TURNS = 8
 LONGEST_FRAMES = 188  # 15 s
-SAMPLING = FrameSampling(first=Sampling(0.7, 40), depth=Sampling(0.6, 30), advance=Sampling(0.7, 0))
+SAMPLING = FrameSampling(first=Sampling(0.3, 10), depth=Sampling(0.2, 10), advance=Sampling(0.4, 0))
 
 
 def speak(model: Csm, texts: Sequence[Ints], sampling: FrameSampling = SAMPLING) -> list[Utterance]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from ..config import TransformerConfig
+from .products import Product
 from .tensors import Floats, Tensors
 
 State = dict[str, Any]
@@ -53,14 +54,14 @@ class LayerNorm:
 
 
 class Linear:
-    """x (…,inputs) to (…,outputs)."""
+    """x (S,inputs) to (S,outputs)."""
 
     def __init__(self, tensors: Tensors, inputs: int, outputs: int, bias: bool = True) -> None:
-        self.weight = np.ascontiguousarray(tensors.take("weight", outputs, inputs).T)
+        self.product = Product(tensors.take("weight", outputs, inputs).T)
         self.bias = tensors.take("bias", outputs) if bias else NO_BIAS
 
     def __call__(self, x: Floats) -> Floats:
-        out: Floats = x @ self.weight + self.bias
+        out: Floats = self.product(x) + self.bias
         return out
 
 
@@ -83,7 +84,7 @@ class Conv:
         replicate: bool = False,
     ) -> None:
         weight = tensors.take("weight", outputs, inputs, kernel)
-        self.weight = np.ascontiguousarray(weight.transpose(2, 1, 0).reshape(kernel * inputs, outputs))
+        self.product = Product(weight.transpose(2, 1, 0).reshape(kernel * inputs, outputs))
         self.bias = tensors.take("bias", outputs) if bias else NO_BIAS
         self.kernel, self.stride, self.dilation, self.replicate = kernel, stride, dilation, replicate
         self.inputs, self.past = inputs, (kernel - 1) * dilation + 1 - stride
@@ -97,7 +98,7 @@ class Conv:
         past = np.repeat(x[:1], self.past, axis=0) if state is None else state
         y = np.ascontiguousarray(np.concatenate((past, x)))
         columns = (len(y) - (self.kernel - 1) * self.dilation - 1) // self.stride + 1
-        out = self._windows(y, columns) @ self.weight + self.bias
+        out = self.product(self._windows(y, columns)) + self.bias
         return out, y[len(y) - self.past :]
 
     def _windows(self, y: Floats, columns: int) -> Floats:
@@ -114,7 +115,7 @@ class Upsampling:
 
     def __init__(self, tensors: Tensors, inputs: int, outputs: int, stride: int, *, bias: bool = True) -> None:
         weight = tensors.take("weight", inputs, outputs, 2 * stride)
-        self.weight = np.ascontiguousarray(weight.transpose(0, 2, 1).reshape(inputs, 2 * stride * outputs))
+        self.product = Product(weight.transpose(0, 2, 1).reshape(inputs, 2 * stride * outputs))
         self.bias = tensors.take("bias", outputs) if bias else NO_BIAS
         self.outputs, self.stride = outputs, stride
 
@@ -124,7 +125,8 @@ class Upsampling:
 
     def step(self, x: Floats, state: Floats) -> tuple[Floats, Floats]:
         """The next piece; the state is what the last step paints beyond it."""
-        return lay_over((x @ self.weight).reshape(len(x), 2 * self.stride, self.outputs), state, self.bias)
+        painted = self.product(x).reshape(len(x), 2 * self.stride, self.outputs)
+        return lay_over(painted, state, self.bias)
 
 
 class DepthwiseUpsampling:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import QuantizerConfig
+from .products import Product
 from .tensors import Floats, Tensors
 
 LEAST_USAGE = 1e-5
@@ -19,29 +20,30 @@ class ResidualQuantizer:
 
     def __init__(self, tensors: Tensors, width: int, config: QuantizerConfig, codebooks: int) -> None:
         inner = config.width
-        self.project_in = np.ascontiguousarray(tensors.take("project_in.weight", inner, width, 1)[..., 0].T)
-        self.project_out = np.ascontiguousarray(tensors.take("project_out.weight", width, inner, 1)[..., 0].T)
+        self.project_in = Product(tensors.take("project_in.weight", inner, width, 1)[..., 0].T)
+        self.project_out = Product(tensors.take("project_out.weight", width, inner, 1)[..., 0].T)
         self.centroids = []
         for i in range(codebooks):
             sums = tensors.take(f"codebooks.{i}.embedding_sum", config.entries, inner)
             usage = tensors.take(f"codebooks.{i}.cluster_usage", config.entries)
             self.centroids.append(sums / np.maximum(usage, np.float32(LEAST_USAGE))[:, None])
         self._half_norms = [np.square(book).sum(-1) / 2 for book in self.centroids]
+        self._nearness = [Product(book.T) for book in self.centroids]
 
     def encode(self, latents: Floats, codebooks: int) -> Codes:
         """(T,D) -> (codebooks,T)."""
-        left = latents @ self.project_in
+        left = self.project_in(latents)
         codes = []
-        for book, half_norms in list(zip(self.centroids, self._half_norms, strict=True))[:codebooks]:
-            codes.append(np.argmin(half_norms - left @ book.T, axis=-1))
+        books = list(zip(self.centroids, self._half_norms, self._nearness, strict=True))
+        for book, half_norms, nearness in books[:codebooks]:
+            codes.append(np.argmin(half_norms - nearness(left), axis=-1))
             left = left - book[codes[-1]]
         return np.array(codes, np.int64).reshape(codebooks, len(latents))
 
     def decode(self, codes: Codes) -> Floats:
         """(k,T) of the first k codebooks -> (T,D)."""
         total = sum(book[level] for book, level in zip(self.centroids, codes, strict=False))
-        latents: Floats = np.asarray(total, np.float32) @ self.project_out
-        return latents
+        return self.project_out(np.asarray(total, np.float32))
 
 
 class SplitQuantizer:
