@@ -21,6 +21,7 @@ from duologue.mimi.sounding import SoundCodec
 from duologue.mimi.spectral_config import SpectralConfig
 from duologue.mimi.torchless.layers import gelu
 from duologue.mimi.torchless.sounding import TorchlessSoundCodec
+from duologue.native import binding
 from duologue.weights.mimi import save_mimi
 from duologue.weights.mimi_arrays import load_torchless_mimi
 
@@ -178,6 +179,20 @@ def test_half_precision_files_are_read(tmp_path: Path) -> None:
     save_mimi(Mimi(SPECTRAL).bfloat16(), path)
     mimi = load_torchless_mimi(path)
     assert np.isfinite(mimi.decode(random_codes(SPECTRAL, 3))).all()
+
+
+def test_without_kernels_numpy_multiplies(
+    codecs: dict[str, tuple[SoundCodec, TorchlessSoundCodec]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    torchless = codecs["seanet"][1]
+    codes = random_codes(SEANET, 5)
+    path = tmp_path / "codec.safetensors"
+    save_mimi(codecs["seanet"][0].mimi, path)
+    monkeypatch.setenv("DUOLOGUE_NATIVE_LIBRARY", str(tmp_path / "none.so"))
+    binding.library.cache_clear()
+    plain = load_torchless_mimi(path)
+    binding.library.cache_clear()
+    np.testing.assert_allclose(plain.decode(codes), torchless.decode(codes), atol=1e-5)
 
 
 def test_a_model_speaks_without_torch(tiny_folder: Path) -> None:

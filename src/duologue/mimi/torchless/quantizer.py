@@ -22,11 +22,12 @@ class ResidualQuantizer:
         inner = config.width
         self.project_in = Product(tensors.take("project_in.weight", inner, width, 1)[..., 0].T)
         self.project_out = Product(tensors.take("project_out.weight", width, inner, 1)[..., 0].T)
-        self.centroids = []
+        self.centroids: list[Floats] = []
         for i in range(codebooks):
             sums = tensors.take(f"codebooks.{i}.embedding_sum", config.entries, inner)
             usage = tensors.take(f"codebooks.{i}.cluster_usage", config.entries)
-            self.centroids.append(sums / np.maximum(usage, np.float32(LEAST_USAGE))[:, None])
+            centroids = (sums / np.maximum(usage, LEAST_USAGE)[:, None]).astype(np.float32)
+            self.centroids.append(centroids)
         self._half_norms = [np.square(book).sum(-1) / 2 for book in self.centroids]
         self._nearness = [Product(book.T) for book in self.centroids]
 
