@@ -13,6 +13,7 @@ from duologue.evaluation.wer import split_errors, word_errors
     [
         ("Call at 10:30, it's $23.50!", "call at ten thirty it is twenty three dollars and fifty cents"),
         ("Dr. Smith paid 5% of 1,250.", "Doctor Smith paid five percent of one thousand two hundred and fifty"),
+        ("We leave at 7:45 with $4.50.", "We leave at 7.45 with $4.50"),
         ("June 3rd, 1987", "June third nineteen eighty-seven"),
         ("The neighbours painted it grey.", "the neighbors painted it gray"),
         ("I'm going to, um, go.", "I am gonna go"),

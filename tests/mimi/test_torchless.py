@@ -191,6 +191,7 @@ def test_without_kernels_numpy_multiplies(
     monkeypatch.setenv("DUOLOGUE_NATIVE_LIBRARY", str(tmp_path / "none.so"))
     binding.library.cache_clear()
     plain = load_torchless_mimi(path)
+    monkeypatch.undo()
     binding.library.cache_clear()
     np.testing.assert_allclose(plain.decode(codes), torchless.decode(codes), atol=1e-5)
 

@@ -25,8 +25,10 @@ MAIN_PAIRS = [
     ("af_heart", "am_michael"), ("am_michael", "af_heart"), ("af_heart", "am_michael"), ("am_michael", "af_heart"),
     ("bf_emma", "bm_george"), ("bm_george", "af_heart"), ("bf_emma", "am_michael"), ("am_michael", "bf_emma"),
 ]  # fmt: skip
-OTHER_VOICES = """af_alloy af_aoede af_bella af_jessica af_kore af_nicole af_nova af_river af_sarah af_sky am_adam am_echo
-am_eric am_fenrir am_liam am_onyx am_puck am_santa bf_alice bf_isabella bf_lily bm_daniel bm_fable bm_lewis""".split()
+OTHER_VOICES = """
+af_alloy af_aoede af_bella af_jessica af_kore af_nicole af_nova af_river af_sarah af_sky am_adam
+am_echo am_eric am_fenrir am_liam am_onyx am_puck am_santa bf_alice bf_isabella bf_lily bm_daniel bm_fable bm_lewis
+""".split()
 MAX_SECONDS = 12.0
 
 

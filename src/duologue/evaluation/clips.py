@@ -19,7 +19,7 @@ from .wer import WordErrors
 
 SILENCE_WINDOW = RATE_HZ // 50  # 20 ms
 SILENCE_LEVEL = 0.01  # of the clip's peak
-WORDS_PER_SECOND = 2.9  # the teacher's pace on everyday sentences, pauses included
+WORDS_PER_SECOND = 3.3  # the teacher's pace on everyday sentences, pauses included
 LENGTH_RANGE = (0.6, 1.7)  # of the expected duration, that count as the right length
 
 

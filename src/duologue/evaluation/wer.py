@@ -16,6 +16,7 @@ import jiwer
 from ..errors import InputError
 from ..text.normalize import normalize
 
+CLOCK = re.compile(r"(?<![\d$£€.,])(\d{1,2})\.([0-5]\d)(?![\d%])")
 MARKS = re.compile(r"[^\w' ]")
 
 
@@ -57,7 +58,8 @@ def _whisper_normalizer() -> Callable[[str], str]:
 
 def comparable(text: str) -> str:
     """The words of a text as they are compared."""
-    words = MARKS.sub(" ", normalize(text).replace(".", ""))  # U.S. is US
+    timed = CLOCK.sub(r"\1:\2", text)  # Whisper writes 10:30 also as 10.30
+    words = MARKS.sub(" ", normalize(timed).replace(".", ""))  # U.S. is US
     return " ".join(_whisper_normalizer()(words).split())
 
 

@@ -35,7 +35,8 @@ class Services:
         self.engine = BatchingEngine(model.engine, settings.max_streams, self.metrics.observe_step)
         self.model = Model(model.card, self.engine, model.codec, model.reader, model.voices)
         self.model_id = model.name
-        self.voices = VoiceStore(model.voices, settings.voices_folder, settings.max_voices)
+        default_first = sorted(model.voices.items(), key=lambda item: item[0] != model.card.default_voice)
+        self.voices = VoiceStore(dict(default_first), settings.voices_folder, settings.max_voices)
         self.streams = Streams(settings, self.metrics)
         self.uploads = Uploads(settings.max_upload_bytes)
         self.conversations = Conversations(self.model, self.streams, settings, self.options)
