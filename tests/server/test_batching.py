@@ -103,10 +103,15 @@ def test_a_failing_step_reaches_those_it_failed_and_the_engine_goes_on(engine: T
     batching.close()
 
 
+def engines() -> int:
+    return sum(thread.name == "duologue-engine" for thread in threading.enumerate())
+
+
 def test_closing_ends_the_thread_and_refuses_more(engine: TorchEngine) -> None:
+    before = engines()
     batching = BatchingEngine(engine, max_rows=4)
     request = utterance(batching, 1).request()
     batching.close()
     with pytest.raises(Cancelled):
         batching.frames([request])
-    assert not any(thread.name == "duologue-engine" for thread in threading.enumerate())
+    assert engines() == before

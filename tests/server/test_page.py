@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
 
 RECORDING = Path(__file__).parents[1] / "data" / "librivox_austen.flac"
+EIGHTY_LETTERS = "These words have about eighty letters, so that they fit a recording of three to twenty-five seconds."
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
 FLAGS = (
@@ -158,7 +159,7 @@ def test_a_script_becomes_lines(page: WebDriver) -> None:
 def test_a_voice_is_made_from_the_microphone(page: WebDriver, server: Running) -> None:
     page.find_element(By.ID, "tab-voices").click()
     page.find_element(By.ID, "voice-name").send_keys("Grace")
-    page.find_element(By.ID, "voice-text").send_keys("These are the words of the sample.")
+    page.find_element(By.ID, "voice-text").send_keys(EIGHTY_LETTERS)
     for kind in ("sample", "consent"):
         button = page.find_element(By.CSS_SELECTOR, f"[data-record={kind}]")
         button.click()
