@@ -267,7 +267,8 @@ def test_an_immediate_end_is_empty_speech_not_a_crash(tiny_model: Model, monkeyp
 
 
 def test_noise_that_is_no_speech_does_not_pass_the_checks(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("duologue.mimi.sounding.SoundDecoder.decode", lambda self, codes: np.zeros(1920, np.float32))
+    decoder = type(tiny_model.codec.decoder())
+    monkeypatch.setattr(decoder, "decode", lambda self, codes: np.zeros(1920, np.float32))
     with pytest.raises(SpeechError):
         tiny_model.generate("Hello there.", seed=1, retries=1)
 

@@ -14,10 +14,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "duologue"
 FLOORS = [
     {"timebase", "errors", "configuration"},
     {"audio", "audio_files", "codes_file"},
-    {"nn"},
+    {"nn", "native"},
     {"mimi", "csm", "text"},
     {"weights"},
-    {"native"},
     {"engine"},
     {"voice", "speech_checks", "longtext", "spoken_context", "speaking", "conversation", "conversation_file"},
     {"reading", "api"},
