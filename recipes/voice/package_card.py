@@ -1,4 +1,4 @@
-"""The model card of the embedded voice, written from what the training and the evaluation recorded. Knows no weights."""
+"""The model card of the embedded voice, from what training and evaluation recorded. Knows no weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ repository, on two CPU cores, on synthetic speech. They are here so that the fir
 | text | phone units (English, American and British), aligned with the sound by a pointer the model moves |
 | codec | {codec} |
 | voices | {voices} |
-| trained | {date}: {steps:,} steps, {minutes:.0f} minutes, on {hours:.1f} hours of speech ({seen:.1f} hours seen) |
+| trained | {date}: {steps:,} steps, {minutes:.0f} minutes, {seen:.0f} hours heard of {hours:.1f} (with shifted copies) |
 | files | csm.safetensors {csm_mb:.1f} MB (float16), codec.safetensors {codec_mb:.1f} MB |
 
 ## What it was made from
@@ -35,7 +35,8 @@ repository, on two CPU cores, on synthetic speech. They are here so that the fir
 - English only. Names and rare words are read by rules and are sometimes wrong.
 - The four voices are speaker numbers that it learned; a recording given as a prompt colours the speech but is not
   cloned faithfully. That needs a full-size model, such as sesame/csm-1b.
-- It was trained for hours, not weeks: it sounds synthetic, now and then slurs a word, and drifts in long texts.
+- It was trained for {minutes:.0f} minutes on little speech: it sounds synthetic, slurs words (see the figures), and
+  drifts in long texts.
 - It models no laughter, music, whispering or other languages. It understands nothing of what it says.
 
 ## Use
