@@ -18,7 +18,7 @@ repository, on two CPU cores, on synthetic speech. They are here so that the fir
 | text | phone units (English, American and British), aligned with the sound by a pointer the model moves |
 | codec | {codec} |
 | voices | {voices} |
-| trained | {date}: {steps:,} steps, {minutes:.0f} minutes, {seen:.0f} hours heard of {hours:.1f} (with shifted copies) |
+| trained | {date}: {steps:,} steps, {minutes:.0f} minutes, {seen:.0f} hours heard of {hours:.1f} with shifted copies |
 | files | csm.safetensors {csm_mb:.1f} MB (float16), codec.safetensors {codec_mb:.1f} MB |
 
 ## What it was made from
