@@ -226,6 +226,7 @@ def test_ctrl_c_leaves_a_playable_file(tiny_folder: Path, tmp_path: Path) -> Non
     process = subprocess.Popen(
         [*COMMAND, "say", "--no-check", "--seed", "3", "-o", "a.wav", text],
         env=environment(tiny_folder), cwd=tmp_path, stderr=subprocess.PIPE,
+        preexec_fn=_hears_ctrl_c,
     )  # fmt: skip
     try:
         began = time.monotonic()
@@ -237,6 +238,10 @@ def test_ctrl_c_leaves_a_playable_file(tiny_folder: Path, tmp_path: Path) -> Non
         process.kill()
     assert process.returncode == 130 and b"kept" in errors
     assert read_audio(tmp_path / "a.wav").seconds > 0.1
+
+
+def _hears_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background inherits that it is ignored
 
 
 def _holds_sound(path: Path) -> bool:
