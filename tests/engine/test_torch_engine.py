@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -178,3 +180,18 @@ def test_bfloat16_speaks() -> None:
     frame = engine.frames([FrameRequest(engine.new_cache(), grid.rows[-1], 0, 0, FrameSampling())])[0]
     assert frame.codes.shape == (4,)
     assert engine.name == "torch-cpu-bfloat16"
+
+
+def test_a_model_of_one_codebook_speaks_without_its_depth_decoder() -> None:
+    config = replace(PLAIN, num_codebooks=1)
+    model = build(config)
+    engine = TorchEngine(model)
+    grid = lay_out(config, [*dialogue(config, [(6, None)])])
+    cache = engine.new_cache()
+    engine.prefill(cache, grid.rows[:-1], grid.positions[:-1])
+    greedy = FrameSampling(0, Sampling(0.0), Sampling(0.0), Sampling(0.0))
+    frame = engine.frames([FrameRequest(cache, grid.rows[-1], int(grid.positions[-1]), 0, greedy)])[0]
+    with torch.inference_mode():
+        hidden = model.hidden_states(torch.from_numpy(grid.rows)[None], torch.from_numpy(grid.positions)[None])
+        logits = model.first_stage(hidden[0, -1]).first_logits[: config.codec_entries]
+    assert frame.codes.tolist() == [int(logits.argmax())]

@@ -114,6 +114,8 @@ class TorchEngine:
     def _complete(self, requests: list[FrameRequest], hidden: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
         """Codes (B,K): codebooks 1..K-1 drawn by the depth decoder after codebook 0 (B,)."""
         config, model = self.config, self.model
+        if config.num_codebooks == 1:
+            return first[:, None]  # nothing for the depth decoder to add
         codes = [first]
         pasts = self._fresh_depth(len(requests))
         x = torch.stack([model.projection(hidden), self._depth_table[first]], dim=1)  # (B,2,d): h and c0 at once
