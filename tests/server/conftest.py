@@ -18,7 +18,6 @@ from fastapi import FastAPI
 from duologue.agent.language import ChatEndpoint
 from duologue.api import Model
 from duologue.engine.base import Cache, Engine, Frame, FrameRequest
-from duologue.errors import BackendUnavailable
 from duologue.server.app import create_app
 from duologue.server.services import Services
 from duologue.server.settings import ServerSettings
@@ -133,13 +132,9 @@ def stub() -> Iterator[StubLanguageModel]:
 @pytest.fixture(scope="session")
 def talker(tiny_model: Model, stub: StubLanguageModel) -> Iterator[Running]:
     """A server that can answer: with a real Whisper, and the stub to think for it."""
-    pytest.importorskip("faster_whisper")
     from duologue.agent.recognition import Whisper
     from duologue.evaluation.asr import assemble_base
 
-    try:
-        ears = Whisper(str(assemble_base()), threads=1)
-    except BackendUnavailable as error:
-        pytest.skip(str(error))
+    ears = Whisper(str(assemble_base()), threads=1)
     with running(tiny_model, ServerSettings(), TalkParts(ears, ChatEndpoint(stub.url, "stub"))) as started:
         yield started

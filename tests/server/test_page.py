@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import soundfile
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from tests.server.conftest import Running
 from tests.server.language_model_stub import StubLanguageModel
-
-webdriver = pytest.importorskip("selenium.webdriver")
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 RECORDING = Path(__file__).parents[1] / "data" / "librivox_austen.flac"
 EIGHTY_LETTERS = "These words have about eighty letters, so that they fit a recording of three to twenty-five seconds."
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking --no-first-run "
     "--disable-extensions --disable-sync --disable-component-update --mute-audio --use-fake-ui-for-media-stream "
@@ -35,6 +33,7 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+    assert CHROMIUM and DRIVER, "the page is tested in a real browser: apt-get install chromium chromium-driver"
     microphone = tmp_path_factory.mktemp("microphone") / "speech.wav"
     soundfile.write(microphone, *soundfile.read(RECORDING))
     options = webdriver.ChromeOptions()
@@ -150,9 +149,9 @@ def test_a_script_becomes_lines(page: WebDriver) -> None:
     page.find_element(By.ID, "lines-paste").click()
     page.find_element(By.ID, "script-text").send_keys("Ann: Hello.\nBob: Goodbye.\nAnn: Already?")
     page.find_element(By.CSS_SELECTOR, "#script button.primary").click()
-    lines = [line.get_attribute("value") for line in page.find_elements(By.CSS_SELECTOR, "#lines input")]
-    voices = [line.get_attribute("value") for line in page.find_elements(By.CSS_SELECTOR, "#lines select")]
-    assert lines == ["Hello.", "Goodbye.", "Already?"]
+    values = "return [...document.querySelectorAll(arguments[0])].map(e => e.value)"  # at once: the page redraws lines
+    until(lambda: page.execute_script(values, "#lines input") == ["Hello.", "Goodbye.", "Already?"])
+    voices = page.execute_script(values, "#lines select")
     assert voices[0] == voices[2] != voices[1]
 
 

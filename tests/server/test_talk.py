@@ -21,7 +21,6 @@ from duologue.server.talk_parts import TalkParts
 from tests.server.conftest import Running, running
 from tests.server.language_model_stub import StubLanguageModel
 
-pytest.importorskip("faster_whisper")
 RECORDING = Path(__file__).parents[1] / "data" / "librivox_austen.flac"
 
 

