@@ -1,6 +1,6 @@
 """The synthetic teacher: Kokoro-82M (Apache-2.0, int8 ONNX) speaking phonemes, with exact durations.
 
-Needs the `corpus` extra. Knows nothing of dialogues or shards.
+Needs recipes/voice/teacher-requirements.txt in an environment of its own. Knows nothing of dialogues or shards.
 """
 
 from __future__ import annotations
