@@ -150,7 +150,6 @@ def test_length_is_capped_by_what_is_decoded_not_by_the_header(tmp_path: Path) -
 
 
 def test_m4a_is_read_through_pyav(tmp_path: Path) -> None:
-    pytest.importorskip("av")
     Audio(tone(1.0)).save(tmp_path / "a.wav")
     command = ["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", "-c:a", "aac", tmp_path / "a.m4a"]
     subprocess.run([str(part) for part in command], check=True, timeout=60)

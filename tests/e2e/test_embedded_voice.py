@@ -17,9 +17,6 @@ from duologue.audio_files import read_audio
 from duologue.voice import Voice
 from duologue.weights import embedded
 
-pytestmark = pytest.mark.skipif(
-    not (embedded.FOLDER / "csm.safetensors").is_file(), reason="this checkout has no embedded voice"
-)
 SENTENCES = ["Good morning, how are you today?", "The train leaves at 10:45.", "No."]
 
 

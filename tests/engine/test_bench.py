@@ -58,7 +58,8 @@ def test_the_command_writes_what_it_prints(tiny_folder: Path, tmp_path: Path) ->
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout) == json.loads(target.read_text())
-    assert [result["engine"].split("-")[-1] for result in json.loads(done.stdout)] == ["float32", "int8"]
+    assert {"date", "machine", "versions"} <= json.loads(done.stdout).keys()
+    assert [result["engine"].split("-")[-1] for result in json.loads(done.stdout)["results"]] == ["float32", "int8"]
 
 
 def test_the_commands_table_starts_with_the_bandwidth(tiny_folder: Path) -> None:

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 
-transformers = pytest.importorskip("transformers")
-
-from duologue.csm.frames import Segment, lay_out  # noqa: E402
-from duologue.csm.loss import collate, csm_losses  # noqa: E402
-from duologue.csm.model import Csm  # noqa: E402
-from duologue.engine.torch_engine import TorchEngine  # noqa: E402
-from duologue.evaluation import parity_csm  # noqa: E402
-from duologue.weights.csm_files import CsmWeights, build_csm, read_csm, write_csm  # noqa: E402
-from duologue.weights.transformers_csm import from_file, split_codec  # noqa: E402
+from duologue.csm.frames import Segment, lay_out
+from duologue.csm.loss import collate, csm_losses
+from duologue.csm.model import Csm
+from duologue.engine.torch_engine import TorchEngine
+from duologue.evaluation import parity_csm
+from duologue.weights.csm_files import CsmWeights, build_csm, read_csm, write_csm
+from duologue.weights.transformers_csm import from_file, split_codec
 
 CONFIG = parity_csm.SIZES["small"]
 PROMPTS = parity_csm.prompts(CONFIG)

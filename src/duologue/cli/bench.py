@@ -28,6 +28,7 @@ def bench(
     """Measure the CPU engine: read bandwidth, milliseconds per frame and stage, bytes moved, real-time factor."""
     from ..engine.bench import measure
     from ..engine.native_engine import NativeEngine
+    from ..evaluation.report import versions
     from .console import print_json
 
     results: list[BenchResult] = []
@@ -40,11 +41,12 @@ def bench(
                 results.append(result)
                 if not as_json:
                     _show(result, first=len(results) == 1)
+    found = {**versions(), "results": [result.as_dict() for result in results]}
     if as_json:
-        print_json([result.as_dict() for result in results])
+        print_json(found)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps([result.as_dict() for result in results], indent=2) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 def _packed(model: str | None, plan: str, csm_1b: bool) -> PackedModel:
