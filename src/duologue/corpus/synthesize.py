@@ -96,14 +96,14 @@ def write_shard(folder: Path, index: int, wav: np.ndarray, items: list[dict]) ->
     temporary.replace(listing)
 
 
-def run(out: Path, voices: Path, shards: int) -> None:
-    """Speak shards 0..shards-1 that nobody has spoken or is speaking."""
+def run(out: Path, voices: Path, first: int, shards: int) -> None:
+    """Speak the shards numbered first..shards-1 that nobody has spoken or is speaking."""
     out.mkdir(parents=True, exist_ok=True)
     words = known_words()
     dialogues, phrases = texts.chat_dialogues(words), texts.wordnet_phrases(words)
     random.Random("order").shuffle(dialogues)
     teacher, phonemizer = Teacher(assemble_model(out.parent), voices), Phonemizer()
-    for index in range(shards):
+    for index in range(first, shards):
         if (out / f"{index:05d}.jsonl").exists():
             continue
         with (out / f".{index:05d}.lock").open("w") as lock:
@@ -122,6 +122,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--voices", type=Path, required=True, help="folder of Kokoro voice packs (*.bin)")
-    parser.add_argument("--shards", type=int, default=400)
+    parser.add_argument("--first", type=int, default=0, help="number of the first shard")
+    parser.add_argument("--shards", type=int, default=400, help="stop before the shard of this number")
     arguments = parser.parse_args()
-    run(arguments.out, arguments.voices, arguments.shards)
+    run(arguments.out, arguments.voices, arguments.first, arguments.shards)
