@@ -20,6 +20,7 @@ FLOORS = [
     {"engine"},
     {"voice", "speech_checks", "longtext", "spoken_context", "speaking", "conversation", "conversation_file"},
     {"reading", "api"},
+    {"compat"},
     {"corpus", "training", "evaluation"},
     {"server", "agent"},
     {"cli"},

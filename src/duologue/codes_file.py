@@ -1,6 +1,7 @@
 """Codes on disk: a safetensors or npy file, or the plain list of numbers that llama.cpp's CSM programs exchange.
 
-The plain list has one number a line, frame after frame: codebook 0, 1, … K-1 of the first frame, then of the second.
+The plain list has one number a line (or several, with spaces or commas), frame after frame: codebook 0, 1, … K-1 of the
+first frame, then of the second.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def read_codes(path: str | PathLike[str], num_codebooks: int) -> Codes:
 
 def _plain(path: Path, num_codebooks: int) -> Codes:
     try:
-        words = path.read_text(encoding="ascii").split()
+        words = path.read_text(encoding="ascii").replace(",", " ").split()
         numbers = np.array([int(word) for word in words if len(word) <= 9], np.int64)
     except ValueError as error:
         raise InputError(f"{path} is not a list of numbers: {error}.", hint="One number a line.") from error

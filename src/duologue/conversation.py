@@ -149,36 +149,43 @@ class Conversation:
         voice = self._voices.get(speaker)
         return voice.accent if voice else DEFAULT_ACCENT
 
-    def cut(self, heard_seconds: float) -> str:
+    def cut(self, heard_seconds: float, turns: range | None = None) -> str:
         """The listener interrupted: keep only what was heard of the last own turn (the sentences since the last other).
 
-        Sound is cut on the 80 ms grid, words in proportion. Returns the words that remain.
+        `turns` names other ones to cut, by their numbers in `self.turns`. Sound is cut on the 80 ms grid, words in
+        proportion. Returns the words that remain.
         """
-        own = self._own_tail()
-        if not own:
+        past = self.turns
+        which = self._own_tail() if turns is None else turns
+        if not which:
             raise InputError("There is no own turn to cut.", hint="cut() follows say().", field="heard_seconds")
         left = seconds_to_frames(max(0.0, heard_seconds))
         kept: list[HeardTurn] = []
-        for turn in own:
+        for turn in past[which.start : which.stop]:
             shortened = self._shortened(turn, left)
             left -= turn.frames
             if shortened is not None:
                 kept.append(shortened)
-        same = 0
-        while same < len(kept) and kept[same] is own[same]:
-            same += 1
-        for _ in own[same:]:
-            self._context.remove_last()
-        for turn in kept[same:]:
-            self._context.add(turn)
+        self.rewrite([*past[: which.start], *kept, *past[which.stop :]])
         return " ".join(turn.text for turn in kept)
 
-    def _own_tail(self) -> list[HeardTurn]:
+    def rewrite(self, turns: Sequence[HeardTurn]) -> None:
+        """Let the past be these turns, most of them from `self.turns`; those that stay in front aren't read again."""
+        past = self.turns
+        same = 0
+        while same < min(len(past), len(turns)) and past[same] is turns[same]:
+            same += 1
+        for _ in past[same:]:
+            self._context.remove_last()
+        for turn in turns[same:]:
+            self.dropped += self._context.add(turn)
+
+    def _own_tail(self) -> range:
         turns = self._context.turns
         first = len(turns)
         while first and turns[first - 1].own and turns[first - 1].speaker == turns[-1].speaker:
             first -= 1
-        return turns[first:]
+        return range(first, len(turns))
 
     def _shortened(self, turn: HeardTurn, frames: int) -> HeardTurn | None:
         """The first `frames` frames of a turn with their share of its words; None if nothing is left."""

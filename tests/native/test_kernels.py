@@ -14,7 +14,7 @@ from duologue.engine.quantize import BFLOAT16, FLOAT32, Format, multiply, pack, 
 from duologue.errors import InputError
 from duologue.native import binding
 
-INTEGERS = [Format(kind, group) for kind in ("int8", "int4") for group in (32, 64, 128)]
+INTEGERS = [Format(kind, group) for kind in ("int8", "int4", "uneven4", "uneven3") for group in (32, 64, 128)]
 FORMATS = [FLOAT32, BFLOAT16, *INTEGERS]
 NAMES = [f"{format.kind}-{format.group}" for format in FORMATS]
 PATHS = available_paths()
@@ -76,7 +76,16 @@ def test_a_column_does_not_depend_on_its_company(format: Format, path: str) -> N
 
 @pytest.mark.parametrize(
     ("format", "decibels"),
-    [(FLOAT32, np.inf), (BFLOAT16, 50), (Format("int8", 32), 45), (Format("int4", 32), 20), (Format("int4", 128), 17)],
+    [
+        (FLOAT32, np.inf),
+        (BFLOAT16, 50),
+        (Format("int8", 32), 45),
+        (Format("int4", 32), 21.5),
+        (Format("int4", 128), 20),
+        (Format("uneven4", 64), 21.5),  # what int4 needs groups of 32 for
+        (Format("uneven3", 32), 16.2),
+        (Format("uneven3", 128), 15),
+    ],
 )
 def test_rounding_keeps_so_much_of_the_weights(format: Format, decibels: float) -> None:
     weights = np.random.default_rng(0).standard_normal((64, 512)).astype(np.float32)

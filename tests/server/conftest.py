@@ -19,6 +19,7 @@ from duologue.agent.language import ChatEndpoint
 from duologue.api import Model
 from duologue.engine.base import Cache, Engine, Frame, FrameRequest
 from duologue.server.app import create_app
+from duologue.server.patience import patient_protocol
 from duologue.server.services import Services
 from duologue.server.settings import ServerSettings
 from duologue.server.talk_parts import TalkParts
@@ -53,7 +54,8 @@ def running(model: Model, settings: ServerSettings, parts: TalkParts | None = No
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)  # so that slow readers are felt
         listener.bind(("127.0.0.1", 0))
         app = create_app(model, settings, parts)
-        config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=3)
+        protocol = patient_protocol(settings.stalled_seconds)
+        config = uvicorn.Config(app, http=protocol, log_level="warning", lifespan="on", timeout_graceful_shutdown=3)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

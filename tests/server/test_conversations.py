@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import httpx
@@ -180,3 +181,55 @@ def test_openai_s_route_takes_part_by_id(server: Running) -> None:
         assert answer.headers["x-conversation-id"] == talk
         assert np.frombuffer(answer.content, "<i2").any()
         assert len(show(client, talk)["turns"]) == 1
+
+
+def test_a_conversation_goes_on_where_another_process_left_it(serve: Serve, tmp_path: Path) -> None:
+    """Two servers over one folder, as behind a balancer that once chose otherwise."""
+    first, second = serve(state_folder=tmp_path), serve(state_folder=tmp_path)
+    with first.client() as one, second.client() as other:
+        talk = start(one, "one")
+        say(one, talk, "Good morning.", 1)
+        say(other, talk, "How are you?", 2)
+        assert [turn["text"] for turn in show(one, talk)["turns"]] == ["Good morning.", "How are you?"]
+        alone = start(one, "one")
+        said = [say(one, alone, text, seed) for seed, text in enumerate(("Good morning.", "How are you?", "Bye."), 1)]
+        assert say(one, talk, "Bye.", 3) == said[-1]
+
+
+def test_a_disk_that_fails_halfway_leaves_the_file_of_the_turn_before(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from duologue.conversation import Conversation
+
+    with serve(state_folder=tmp_path).client() as client:
+        talk = start(client, "one")
+        say(client, talk, "Good morning.", 1)
+        whole = (tmp_path / f"{talk}.safetensors").read_bytes()
+
+        def half(_: Conversation, path: Path) -> None:
+            path.write_bytes(whole[:100])
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr(Conversation, "save", half)
+        say(client, talk, "How are you?", 2)
+        assert len(show(client, talk)["turns"]) == 2
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {f"{talk}.safetensors": whole}
+
+
+def test_what_a_former_process_left_is_removed_when_its_time_is_over(serve: Serve, tmp_path: Path) -> None:
+    names = [f"conv_{'0' * 24}.safetensors", f"conv_{'1' * 24}.part", f"conv_{'2' * 24}.safetensors", "notes.txt"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+        if not name.startswith("conv_2"):
+            os.utime(tmp_path / name, (0, 0))
+    serve(state_folder=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[2:])
+
+
+def test_looking_at_many_warms_no_more_than_allowed(serve: Serve) -> None:
+    server = serve(max_warm_conversations=2)
+    with server.client() as client:
+        talks = [start(client) for _ in range(6)]
+        for talk in talks:
+            show(client, talk)
+        assert server.services.conversations.warm <= 2

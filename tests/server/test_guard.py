@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -10,8 +12,9 @@ from openai import AuthenticationError, OpenAI
 
 from duologue.errors import InputError
 from duologue.server.settings import ServerSettings
-from tests.server.conftest import Running, Serve
+from tests.server.conftest import PacedEngine, Running, Serve
 
+Log = pytest.LogCaptureFixture
 SPEECH = {"model": "tiny", "input": "Hello.", "response_format": "pcm"}
 
 
@@ -126,11 +129,54 @@ def test_settings_that_make_no_sense_are_named() -> None:
 
 
 def test_health_answers_in_a_blink_while_speech_is_made(server: Running) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(1) as threads, server.client() as client:
         speaking = threads.submit(server.client().post, "/v1/audio/speech", json=SPEECH)
         began = time.monotonic()
         assert client.get("/health").json() == {"status": "ok"}
         assert time.monotonic() - began < 2
         assert speaking.result().status_code == 200
+
+
+def test_more_requests_than_can_be_under_way_are_told_when_to_come_back(serve: Serve, paced: PacedEngine) -> None:
+    paced.allowed = threading.Semaphore(0)
+    server = serve(paced, max_requests=2)
+    with ThreadPoolExecutor(2) as threads, server.client() as client:
+        waiting = [threads.submit(client.post, "/v1/audio/speech", json=SPEECH) for _ in range(2)]
+        deadline = time.monotonic() + 5
+        while client.get("/ready").json()["speaking"] < 2:
+            assert time.monotonic() < deadline
+        refused = client.get("/v1/models")
+        assert (refused.status_code, code(refused)) == (503, "server_overloaded")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert client.get("/health").status_code == 200
+        paced.allowed.release(10_000)
+        assert all(one.result().status_code == 200 for one in waiting)
+        assert client.get("/v1/models").status_code == 200
+
+
+def test_bodies_of_everybody_together_have_a_limit(serve: Serve) -> None:
+    server = serve(max_bytes_under_way=3_000)
+    with server.client() as client:
+        files = {"recording": ("a.wav", b"x" * 5_000)}
+        refused = client.post("/v1/audio/voice_consents", data={"name": "Ada"}, files=files)
+        assert refused.status_code == 503, refused.text
+        assert "retry-after" in refused.headers
+        assert client.post("/v1/audio/speech", json=SPEECH).status_code == 200, "what was counted is given back"
+
+
+def test_what_nobody_foresaw_is_a_500_with_its_id_and_without_details(serve: Serve, caplog: Log) -> None:
+    server = serve(api_keys=("very-secret-key",))
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("inside information")
+
+    server.services.check_model = broken  # type: ignore[method-assign,assignment]
+    with server.client(authorization="Bearer very-secret-key") as client:
+        answer = client.post("/v1/audio/speech", json={**SPEECH, "input": "my private words"})
+    assert (answer.status_code, code(answer)) == (500, "internal_error")
+    assert answer.headers["x-request-id"].startswith("req_")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "inside information" not in answer.text
+    assert "inside information" in caplog.text
+    assert "very-secret-key" not in caplog.text
+    assert "my private words" not in caplog.text

@@ -104,6 +104,24 @@ def test_hidden_text_leaves_the_unit_being_spoken(items):
     assert 0.3 < (inputs[..., current + 1][ahead] == INACTIVE).float().mean() < 0.7
 
 
+def test_a_wordless_turn_keeps_speaker_timing_and_sound(items):
+    number = next(i for i, item in enumerate(items) if len(item) == 3)
+    whole = make_batch(items, [Stretch(number, 0, 3, 0)], MODEL, replace(QUIET, wordless=1.0), "s")
+    rows, inputs = whole.batch.rows[0], whole.inputs[0]
+    assert torch.equal(inputs[:, :3], rows[:, :3])
+    assert torch.equal(inputs[:, -1], rows[:, -1])
+    starts = np.cumsum([0] + [len(turn.text) + turn.frames + 1 for turn in items[number]])[:-1]
+    assert torch.equal(inputs[starts, 3], rows[starts, 3])
+    words = rows[:, 3:-1].clone()
+    words[starts, 0] = INACTIVE
+    assert (words != INACTIVE).any()
+    inputs[starts, 3] = INACTIVE
+    assert (inputs[:, 3:-1] == INACTIVE).all()
+    some = make_batch(items, [Stretch(number, 0, 3, 0)] * 40, MODEL, replace(QUIET, wordless=0.3), "s")
+    hidden = sum(int((some.inputs[:, start + 1, 3] == INACTIVE).sum()) for start in starts)
+    assert 20 <= hidden <= 55
+
+
 def test_the_same_seed_makes_the_same_batch(items):
     stretches = [Stretch(i, 0, len(items[i]), 0) for i in range(4)]
     one, two, other = (make_batch(items, stretches, MODEL, Augmentation(), seed) for seed in "aab")

@@ -24,11 +24,12 @@ from duologue.training.batches import Phase
 from duologue.training.checkpoints import checkpoints_in, latest_checkpoint, load_checkpoint, save_checkpoint
 from duologue.training.code_shards import load_items
 from duologue.training.csm_data import QUIET, items_of_split
-from duologue.training.csm_export import export_csm, load_weights
+from duologue.training.csm_export import export_csm, fitting
 from duologue.training.csm_loop import CsmTrainer
 from duologue.training.csm_recipe import CsmRecipe, Optimization, load_recipe
 from duologue.training.csm_validation import Validation
 from duologue.training.loop_log import read_curves
+from duologue.training.start import start_from
 
 from .toy_corpus import MODEL, VOICES, toy_recipe, write_recipe, write_toy_corpus
 
@@ -166,8 +167,8 @@ def test_an_export_speaks_like_the_run(taught, items, tmp_path):
         ("af_heart", 0, "us"),
         ("bm_george", 1, "gb"),
     ]
-    fresh = CsmTrainer(taught.recipe, items)
-    load_weights(tmp_path / "csm.safetensors", fresh)
+    start = start_from(str(tmp_path / "csm.safetensors"))
+    fresh = CsmTrainer(taught.recipe, items, start=fitting(start, taught.recipe))
     text = items[0][0].text
     assert np.array_equal(_speak(fresh.model, text), _speak(taught.average.module, text))
 
@@ -176,7 +177,7 @@ def test_weights_of_another_size_are_refused(taught, items, tmp_path):
     export_csm(tmp_path, taught.average.module, taught.recipe, {})
     wider = replace(MODEL, depth=replace(MODEL.depth, hidden=72))
     with pytest.raises(LayoutMismatch, match="mlp"):
-        load_weights(tmp_path / "csm.safetensors", CsmTrainer(toy_recipe(model=wider), items))
+        fitting(start_from(str(tmp_path / "csm.safetensors")), toy_recipe(model=wider))
 
 
 def test_old_checkpoints_go_and_damaged_ones_are_named(tmp_path):

@@ -37,9 +37,10 @@ class ChatEndpoint:
             stream = await self._client.chat.completions.create(
                 model=self.name, messages=messages, stream=True, max_tokens=MAX_TOKENS  # type: ignore[arg-type]
             )  # fmt: skip
-            async for chunk in stream:  # type: ignore[union-attr]
-                if chunk.choices and chunk.choices[0].delta.content:
-                    yield chunk.choices[0].delta.content
+            async with stream:  # type: ignore[union-attr]  # who stops listening ends the request
+                async for chunk in stream:  # type: ignore[union-attr]
+                    if chunk.choices and chunk.choices[0].delta.content:
+                        yield chunk.choices[0].delta.content
         except OpenAIError as error:
             hint = "Check --llm and --llm-model, and that the endpoint runs."
             raise BackendUnavailable(f"The language model didn't answer: {error}", hint=hint) from error

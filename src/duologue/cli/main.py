@@ -17,11 +17,16 @@ from ..errors import DuologueError
 from .bench import bench
 from .codes import decode, encode
 from .convert import convert
+from .corpus import corpus
 from .dialogue import dialogue
 from .doctor import doctor
+from .evaluate import evaluate
 from .inspect import inspect
+from .llama_mimi import llama_mimi
+from .llama_tts_csm import llama_tts_csm
 from .say import say
 from .serve import serve
+from .train import train
 from .voices import voices
 
 app = typer.Typer(
@@ -31,9 +36,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (say, dialogue, encode, decode, inspect, convert, doctor, bench, serve):
+for verb in (say, dialogue, encode, decode, inspect, convert, doctor, bench, serve, llama_tts_csm, llama_mimi):
     app.command()(verb)
 app.add_typer(voices, name="voices")
+app.add_typer(corpus, name="corpus")
+app.add_typer(train, name="train")
+app.add_typer(evaluate, name="evaluate")
 
 
 @app.callback(invoke_without_command=True)

@@ -85,6 +85,7 @@ def _run(settings: ServerSettings, options: ModelOptions, parts: TalkParts) -> N
     import uvicorn
 
     from ..server.app import create_app
+    from ..server.patience import patient_protocol
 
     typer.echo("Loading the model…", err=True)
     model = options.load()
@@ -97,6 +98,8 @@ def _run(settings: ServerSettings, options: ModelOptions, parts: TalkParts) -> N
         port=settings.port,
         log_level="warning",
         server_header=False,
+        http=patient_protocol(settings.stalled_seconds),
+        ws_max_size=settings.max_request_bytes,
         timeout_graceful_shutdown=int(settings.drain_seconds) + 5,
     )
 

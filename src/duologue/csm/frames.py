@@ -80,6 +80,18 @@ def eos_row(config: CsmConfig) -> Ints:
     return row
 
 
+def hide_words(config: CsmConfig, rows: Ints) -> Ints:
+    """Rows (S, columns) of one turn from its first text row on, as if nobody had said what is spoken.
+
+    The speaker (first text id) and the timing stay. Guidance compares what a model expects with and without words.
+    """
+    hidden = rows.copy()
+    hidden[1:, config.num_codebooks] = INACTIVE
+    if config.aligned is not None:
+        hidden[:, config.num_codebooks + 1 : -1] = INACTIVE
+    return hidden
+
+
 def is_eos(config: CsmConfig, codes: Ints) -> bool:
     """Whether a sampled frame (K,) ends the turn instead of being sound."""
     if config.eos == "code":

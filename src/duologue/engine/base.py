@@ -29,6 +29,7 @@ class FrameSampling:
     first: Sampling = Sampling()  # codebook 0, by the backbone
     depth: Sampling = Sampling()  # codebooks 1..K-1
     advance: Sampling = Sampling(temperature=0.7, top_k=0)  # aligned text only
+    guidance: float = 1.0  # above 1, codes are drawn further from what would be spoken without words; 1 costs nothing
 
 
 @dataclass
@@ -57,6 +58,14 @@ class Cache(Protocol):
 
 
 @dataclass
+class Guide:
+    """The same frame read without its words: logits become guide + guidance · (logits − guide), codebooks alone."""
+
+    cache: Cache
+    row: np.ndarray  # (columns,) int64
+
+
+@dataclass
 class FrameRequest:
     """One row of a batched frame step: feed `row` at `position`, then sample frame number `index`."""
 
@@ -66,6 +75,7 @@ class FrameRequest:
     index: int
     sampling: FrameSampling
     allow_eos: bool = True
+    guide: Guide | None = None
 
 
 class Engine(Protocol):

@@ -16,9 +16,9 @@ import numpy as np
 
 from ..csm.alignment import Pointer
 from ..csm.config import CsmConfig
-from ..csm.frames import Grid, Segment, audio_rows, check_budget, eos_row, is_eos, next_origin
+from ..csm.frames import Grid, Segment, audio_rows, check_budget, eos_row, hide_words, is_eos, next_origin
 from ..errors import Cancelled, InputError
-from .base import Cache, Engine, Frame, FrameRequest, FrameSampling
+from .base import Cache, Engine, Frame, FrameRequest, FrameSampling, Guide
 from .sampling import check_sampling
 
 Ending = Literal["eos", "max_frames", "tail"]
@@ -43,9 +43,18 @@ class Utterance:
     """One turn being spoken: what was drawn so far, and what the engine needs for the next frame."""
 
     def __init__(
-        self, config: CsmConfig, cache: Cache, prompt: Grid, text: np.ndarray, sampling: FrameSampling, limits: Limits
+        self,
+        config: CsmConfig,
+        cache: Cache,
+        prompt: Grid,
+        text: np.ndarray,
+        sampling: FrameSampling,
+        limits: Limits,
+        wordless: Cache | None = None,
     ) -> None:
         """`cache` holds all rows of `prompt` but the last; `text` (U,) are the ids of the turn to be spoken.
+
+        `wordless` holds the same rows with this turn's words hidden, for guidance.
 
         Raises ContextTooLong if max_frames don't fit behind the prompt, InputError for impossible sampling.
         """
@@ -53,6 +62,7 @@ class Utterance:
             check_sampling(stage)
         check_budget(config, prompt, limits.max_frames)
         self.config, self.cache, self.sampling, self.limits = config, cache, sampling, limits
+        self._wordless = wordless
         self.text, self._origin, self._audio_position = text, prompt.origin, prompt.audio_position
         self.pointer = None if config.aligned is None else Pointer(text, config.aligned, pad=config.text_vocab)
         self.codes: list[np.ndarray] = []  # (K,) each
@@ -66,7 +76,8 @@ class Utterance:
         index = len(self.codes)
         allow_eos = index >= self.limits.min_frames and (self.pointer is None or self.pointer.at_end)
         self._row_fed = True
-        return FrameRequest(self.cache, self._row, self._position, index, self.sampling, allow_eos)
+        guide = None if self._wordless is None else Guide(self._wordless, self._without_words(self._row))
+        return FrameRequest(self.cache, self._row, self._position, index, self.sampling, allow_eos, guide)
 
     def take(self, frame: Frame) -> Frame | None:
         """Take the engine's answer. Returns the frame as sound, or None if it was the end of the turn."""
@@ -108,6 +119,10 @@ class Utterance:
         self.pointers.append(self.pointer.unit)
         return moved
 
+    def _without_words(self, row: np.ndarray) -> np.ndarray:
+        """The row as the wordless reading sees it; a turn of one id is its speaker, who stays."""
+        return hide_words(self.config, np.stack([row, row]))[0 if len(self.text) == 1 and not self.codes else 1]
+
     def _aligned(self, row: np.ndarray) -> np.ndarray:
         """The row with the aligned columns of the frame that it predicts."""
         if self.pointer is None:
@@ -121,8 +136,16 @@ def begin(
     engine: Engine, cache: Cache, prompt: Grid, text: np.ndarray, sampling: FrameSampling, limits: Limits
 ) -> Utterance:
     """Read a prompt (csm.frames.lay_out, its last turn without codes) into the cache, ready to speak that turn."""
-    utterance = Utterance(engine.config, cache, prompt, text, sampling, limits)
-    engine.prefill(cache, prompt.rows[:-1], prompt.positions[:-1])
+    start = len(prompt.rows) - len(text)  # of this turn
+    wordless = None
+    if sampling.guidance != 1.0:
+        engine.prefill(cache, prompt.rows[:start], prompt.positions[:start])
+        wordless = cache.fork()
+    utterance = Utterance(engine.config, cache, prompt, text, sampling, limits, wordless)
+    if wordless is not None:
+        engine.prefill(wordless, hide_words(engine.config, prompt.rows[start:])[:-1], prompt.positions[start:-1])
+    read = start if wordless is not None else 0
+    engine.prefill(cache, prompt.rows[read:-1], prompt.positions[read:-1])
     return utterance
 
 

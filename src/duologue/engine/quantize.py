@@ -1,7 +1,9 @@
 """How many bits each weight gets, and what that costs in truth. Knows matrices and formats, no network and no kernels.
 
-int8 and int4 weights share one float16 scale per group of a row's columns. Activations are rounded to int8, group by
-group, when they meet such weights; everything between the products stays float32.
+int8 and int4 weights share one float16 scale per group of a row's columns. The 16 or 8 levels of uneven4 and uneven3
+stand closer near zero, where most weights are, and their groups' scales are int8 (relative to one of the row).
+Activations are rounded to int8, group by group, when they meet any of these; everything between the products stays
+float32.
 """
 
 from __future__ import annotations
@@ -17,15 +19,16 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..native import binding
 
-Kind = Literal["float32", "bfloat16", "int8", "int4"]
+Kind = Literal["float32", "bfloat16", "int8", "int4", "uneven4", "uneven3"]
 Floats = npt.NDArray[np.float32]
-KINDS: tuple[Kind, ...] = ("float32", "bfloat16", "int8", "int4")
+KINDS: tuple[Kind, ...] = ("float32", "bfloat16", "int8", "int4", "uneven4", "uneven3")
+_BITS = {"float32": 32, "bfloat16": 16, "int8": 8, "int4": 4, "uneven4": 4, "uneven3": 3}
 GROUPS = (32, 64, 128)
 
 
 @dataclass(frozen=True)
 class Format:
-    """How one matrix is stored; `group` columns of a row share a scale (int8 and int4 only)."""
+    """How one matrix is stored; `group` columns of a row share a scale (the last four kinds only)."""
 
     kind: Kind
     group: int = 0
@@ -33,9 +36,9 @@ class Format:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"{self.kind!r} is no weight format; there are {', '.join(KINDS)}.", field="kind")
-        if (self.group in GROUPS) != (self.kind in ("int8", "int4")):
+        if (self.group in GROUPS) != (self.kind in KINDS[2:]):
             raise InputError(
-                f"{self.kind} can't have groups of {self.group}; int8 and int4 take {GROUPS}.", field="group"
+                f"{self.kind} can't have groups of {self.group}; {', '.join(KINDS[2:])} take {GROUPS}.", field="group"
             )
 
     @property
@@ -46,8 +49,8 @@ class Format:
     @property
     def bits(self) -> float:
         """Bits per weight, scales included."""
-        scale = 16 / self.group if self.group else 0
-        return {"float32": 32, "bfloat16": 16, "int8": 8, "int4": 4}[self.kind] + scale
+        scale_bits = 8 if self.kind.startswith("uneven") else 16
+        return _BITS[self.kind] + (scale_bits / self.group if self.group else 0)
 
 
 FLOAT32, BFLOAT16 = Format("float32"), Format("bfloat16")

@@ -88,16 +88,19 @@ class TorchEngine:
     def frames(self, requests: list[FrameRequest]) -> list[Frame]:
         """Feed one row each and sample one frame each; every row's result equals its solo run."""
         with self._lock:
-            rows = self._tensor(np.stack([request.row for request in requests]))[:, None]
-            positions = self._tensor(np.array([[request.position] for request in requests]))
-            hidden = self.model.hidden_states(rows, positions, _pasts([request.cache for request in requests]))[:, 0]
+            guides = [(request.guide, request.position) for request in requests if request.guide is not None]
+            rows = [request.row for request in requests] + [guide.row for guide, _ in guides]
+            places = [request.position for request in requests] + [position for _, position in guides]
+            pasts = _pasts([request.cache for request in requests] + [guide.cache for guide, _ in guides])
+            grid = self._tensor(np.stack(rows))[:, None]
+            hidden = self.model.hidden_states(grid, self._tensor(np.array(places))[:, None], pasts)[:, 0]
             stage = self.model.first_stage(hidden)
-            codes = self._codes(requests, hidden, stage.first_logits)
+            codes = self._codes(requests, hidden, _guided(requests, stage.first_logits))
             moves = self._moves(requests, stage.advance_logits)
         return [Frame(codes[b], int(moves[b])) for b in range(len(requests))]
 
     def _codes(self, requests: list[FrameRequest], hidden: torch.Tensor, logits: torch.Tensor) -> np.ndarray:
-        """Draw whole frames (B,K) from hidden (B,D) and codebook 0's logits (B,V).
+        """Draw whole frames (B,K) from hidden (B + guides,D) and codebook 0's logits (B,V).
 
         With eos "zeros" a frame may turn out to be the end where none is allowed: it is drawn again from the same
         numbers, with code 0 barred from codebook 0.
@@ -108,23 +111,25 @@ class TorchEngine:
         if barred:
             again = logits[barred].clone()
             again[:, 0] = -torch.inf
-            codes[barred] = self._codes([requests[b] for b in barred], hidden[barred], again)
+            states = hidden[[*barred, *_guides_of(requests, barred)]]
+            codes[barred] = self._codes([requests[b] for b in barred], states, again)
         return codes
 
     def _complete(self, requests: list[FrameRequest], hidden: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
-        """Codes (B,K): codebooks 1..K-1 drawn by the depth decoder after codebook 0 (B,)."""
+        """Codes (B,K): codebooks 1..K-1 drawn by the depth decoder after codebook 0 (B,), guides (in hidden) beside."""
         config, model = self.config, self.model
         if config.num_codebooks == 1:
             return first[:, None]  # nothing for the depth decoder to add
         codes = [first]
-        pasts = self._fresh_depth(len(requests))
-        x = torch.stack([model.projection(hidden), self._depth_table[first]], dim=1)  # (B,2,d): h and c0 at once
-        positions = torch.arange(config.num_codebooks, device=self.device).expand(len(requests), -1)
+        owners = [*range(len(requests)), *(b for b, request in enumerate(requests) if request.guide is not None)]
+        pasts = self._fresh_depth(len(owners))
+        x = torch.stack([model.projection(hidden), self._depth_table[first[owners]]], dim=1)  # (·,2,d): h and c0
+        positions = torch.arange(config.num_codebooks, device=self.device).expand(len(owners), -1)
         for book in range(1, config.num_codebooks):
             out = model.decoder(x, positions[:, book + 1 - x.shape[1] : book + 1], pasts)[:, -1]  # (B,d)
-            codes.append(self._draw(requests, book, out @ model.audio_head[book - 1]))
+            codes.append(self._draw(requests, book, _guided(requests, out @ model.audio_head[book - 1])))
             if book + 1 < config.num_codebooks:
-                x = self._depth_table[codes[-1] + book * config.codebook_size][:, None]
+                x = self._depth_table[codes[-1][owners] + book * config.codebook_size][:, None]
         return torch.stack(codes, dim=1)
 
     def _fresh_depth(self, batch: int) -> list[EvenPast]:
@@ -146,7 +151,8 @@ class TorchEngine:
         if logits is None:
             return np.zeros(len(requests), np.int64)
         samplings = [request.sampling.advance for request in requests]
-        moves: np.ndarray = self._pick(requests, self.config.num_codebooks, logits.float(), samplings).cpu().numpy()
+        own = logits[: len(requests)].float()
+        moves: np.ndarray = self._pick(requests, self.config.num_codebooks, own, samplings).cpu().numpy()
         return moves
 
     def _pick(
@@ -172,6 +178,24 @@ def _pasts(caches: Sequence[Cache]) -> list[Past]:
     if len(own) == 1:
         return list(own[0].pasts)
     return [UnevenPast(list(layer)) for layer in zip(*(cache.pasts for cache in own), strict=True)]
+
+
+def _guided(requests: list[FrameRequest], logits: torch.Tensor) -> torch.Tensor:
+    """Logits (B,V) to draw from, out of those of B requests and, after them, of their guides."""
+    which = [b for b, request in enumerate(requests) if request.guide is not None]
+    own, guides = logits[: len(requests)], logits[len(requests) :]
+    if not which:
+        return own
+    scales = torch.tensor([[requests[b].sampling.guidance] for b in which], device=logits.device)
+    mixed = own.float().clone()
+    mixed[which] = guides.float() + scales * (mixed[which] - guides.float())
+    return mixed
+
+
+def _guides_of(requests: list[FrameRequest], chosen: list[int]) -> list[int]:
+    """Where the guides of these requests stand among the readings."""
+    which = [b for b, request in enumerate(requests) if request.guide is not None]
+    return [len(requests) + which.index(b) for b in chosen if b in which]
 
 
 def _reach(name: str) -> torch.device:

@@ -79,6 +79,31 @@ def word_errors(wanted: str, heard: str) -> WordErrors:
     return WordErrors(len(left), aligned.substitutions, aligned.deletions, aligned.insertions, differences)
 
 
+def character_rate(wanted: str, heard: str) -> float:
+    """Edits per character of what was wanted, both normalised; 1 for words where nothing was heard; can exceed 1."""
+    reference, hypothesis = comparable(wanted), comparable(heard)
+    if not reference:
+        return float(bool(hypothesis))
+    return float(jiwer.cer(reference, hypothesis)) if hypothesis else 1.0
+
+
+def share_out(wanted: Sequence[str], heard: str) -> list[str]:
+    """Cut what was heard of several texts in a row at the texts' borders; an insertion there goes to the former."""
+    references = [comparable(text).split() for text in wanted]
+    words = [word for reference in references for word in reference]
+    hypothesis = comparable(heard).split()
+    shares: list[list[str]] = [[] for _ in references]
+    if not words:
+        return ["" for _ in references]
+    owner = [number for number, reference in enumerate(references) for _ in reference]
+    parts = jiwer.process_words(" ".join(words), " ".join(hypothesis)).alignments[0] if hypothesis else ()
+    for part in parts:
+        for offset, index in enumerate(range(part.hyp_start_idx, part.hyp_end_idx)):
+            beside = part.ref_start_idx - 1 if part.type == "insert" else part.ref_start_idx + offset
+            shares[owner[max(0, beside)]].append(hypothesis[index])
+    return [" ".join(share) for share in shares]
+
+
 def split_errors(wanted: Sequence[str], heard: str) -> list[WordErrors]:
     """Errors of each of several texts that were heard as one transcript.
 

@@ -8,32 +8,12 @@
 #include <vector>
 
 #include "engine.h"
+#include "guard.h"
 #include "packing.h"
 
 using namespace duologue;
 
 namespace {
-
-thread_local std::string last_error;
-
-enum Outcome { kDone = 0, kUnusable = 1, kNotFinite = 2, kFailed = 3 };
-
-template <class Work>
-int guarded(Work&& work) {
-    try {
-        work();
-        return kDone;
-    } catch (const NotFinite& error) {
-        last_error = error.what();
-        return kNotFinite;
-    } catch (const std::invalid_argument& error) {
-        last_error = error.what();
-        return kUnusable;
-    } catch (const std::exception& error) {
-        last_error = error.what();
-        return kFailed;
-    }
-}
 
 Matrix matrix_of(int kind, int group, int rows, int cols, float scale, const uint8_t* data) {
     Matrix m;
@@ -55,13 +35,18 @@ Matrix matrix_of(const dl_matrix& given) {
 
 }  // namespace
 
-const char* dl_last_error() { return last_error.c_str(); }
+std::string& duologue::last_error() {
+    thread_local std::string text;
+    return text;
+}
+
+const char* dl_last_error() { return last_error().c_str(); }
 
 int dl_layout_version() { return 1; }
 
 int dl_structure_bytes(int which) {
-    const size_t sizes[] = {sizeof(dl_matrix), sizeof(dl_table), sizeof(dl_layer), sizeof(dl_stack), sizeof(dl_model), sizeof(dl_request)};
-    return which >= 0 && which < 6 ? static_cast<int>(sizes[which]) : -1;
+    const size_t sizes[] = {sizeof(dl_matrix), sizeof(dl_table), sizeof(dl_layer), sizeof(dl_stack), sizeof(dl_model), sizeof(dl_request), sizeof(dl_codec)};
+    return which >= 0 && which < 7 ? static_cast<int>(sizes[which]) : -1;
 }
 
 int dl_runs(const char* path) { return select_kernels(path) != nullptr; }

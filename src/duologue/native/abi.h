@@ -61,9 +61,21 @@ struct dl_request {
     float* trace;           // null, or hidden (width), then the logits: codebook 0, pointer, codebooks 1.. (see dl_trace_size)
 };
 
+// One direction of a codec; tensors follow in the order in which it is built.
+struct dl_codec {
+    int32_t decodes;  // 1: codes to sound, 0: sound to codes
+    int32_t width, filters, kernel, residual_kernel, last_kernel, residual_layers, dilation_base, compress;
+    int32_t ratio_count, ratios[8];
+    int32_t layers, heads, hidden, context;
+    float rope_base, norm_eps;
+    int32_t codebooks, entries, code_width, semantic;
+    int32_t kind, threads;  // of weights: 0 float32, 1 bfloat16, 2 float16
+    const char* path;
+};
+
 DUOLOGUE_API const char* dl_last_error();
 DUOLOGUE_API int dl_layout_version();
-DUOLOGUE_API int dl_structure_bytes(int which);  // matrix, table, layer, stack, model, request
+DUOLOGUE_API int dl_structure_bytes(int which);  // matrix, table, layer, stack, model, request, codec
 DUOLOGUE_API int dl_runs(const char* path);
 DUOLOGUE_API int64_t dl_packed_bytes(int kind, int group, int rows, int cols);
 DUOLOGUE_API int dl_pack(int kind, int group, int rows, int cols, const float* weights, uint8_t* out, float* scale);
@@ -88,3 +100,15 @@ DUOLOGUE_API void dl_cache_truncate(void* cache, int64_t length);
 DUOLOGUE_API int dl_prefill(void* engine, void* cache, const int64_t* rows, const int64_t* positions, int64_t count);
 DUOLOGUE_API int dl_frames(void* engine, const dl_request* requests, int count, int64_t* out);  // (count, codebooks + 1)
 DUOLOGUE_API double dl_read_bandwidth(const uint8_t* data, int64_t bytes, int threads);  // bytes per second of plain reads
+
+// The tensors' values are copied, but for the centroids, which stay where they are. Null where they don't fit each other.
+DUOLOGUE_API void* dl_codec_new(const dl_codec* sizes, const float* const* tensors, const int64_t* counts, int64_t count);
+DUOLOGUE_API void dl_codec_free(void* codec);
+DUOLOGUE_API const char* dl_codec_path(void* codec);
+DUOLOGUE_API int64_t dl_codec_state_bytes(void* codec);  // of one stream; zeros before its first frame
+DUOLOGUE_API int64_t dl_codec_weight_bytes(void* codec);
+// codes (streams, books, frames), samples (streams, frames * frame), latents null or (streams, frames, width).
+DUOLOGUE_API int dl_codec_decode(void* codec, void* const* states, int64_t streams, const int64_t* codes, int64_t books,
+                                 int64_t frames, float* samples);
+DUOLOGUE_API int dl_codec_encode(void* codec, void* const* states, int64_t streams, const float* samples, int64_t frames,
+                                 int64_t books, int64_t* codes, float* latents);

@@ -106,6 +106,19 @@ class CRequest(c.Structure):
     ]
 
 
+class CCodec(c.Structure):
+    _fields_ = [
+        *[(name, c.c_int32) for name in ("decodes", "width", "filters", "kernel", "residual_kernel", "last_kernel")],
+        *[(name, c.c_int32) for name in ("residual_layers", "dilation_base", "compress", "ratio_count")],
+        ("ratios", c.c_int32 * 8),
+        *[(name, c.c_int32) for name in ("layers", "heads", "hidden", "context")],
+        ("rope_base", c.c_float),
+        ("norm_eps", c.c_float),
+        *[(name, c.c_int32) for name in ("codebooks", "entries", "code_width", "semantic", "kind", "threads")],
+        ("path", c.c_char_p),
+    ]
+
+
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "dl_last_error": (c.c_char_p, []),
     "dl_layout_version": (c.c_int, []),
@@ -129,6 +142,13 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "dl_cache_truncate": (None, [_POINTER, c.c_int64]),
     "dl_prefill": (c.c_int, [_POINTER, _POINTER, _POINTER, _POINTER, c.c_int64]),
     "dl_frames": (c.c_int, [_POINTER, c.POINTER(CRequest), c.c_int, _POINTER]),
+    "dl_codec_new": (_POINTER, [c.POINTER(CCodec), _POINTER, _POINTER, c.c_int64]),
+    "dl_codec_free": (None, [_POINTER]),
+    "dl_codec_path": (c.c_char_p, [_POINTER]),
+    "dl_codec_state_bytes": (c.c_int64, [_POINTER]),
+    "dl_codec_weight_bytes": (c.c_int64, [_POINTER]),
+    "dl_codec_decode": (c.c_int, [_POINTER, _POINTER, c.c_int64, _POINTER, c.c_int64, c.c_int64, _POINTER]),
+    "dl_codec_encode": (c.c_int, [_POINTER, _POINTER, c.c_int64, _POINTER, c.c_int64, c.c_int64, _POINTER, _POINTER]),
     "dl_read_bandwidth": (c.c_double, [_POINTER, c.c_int64, c.c_int]),
 }
 
@@ -157,7 +177,7 @@ def library() -> c.CDLL:
         if function is None:
             raise _outdated(path)
         function.restype, function.argtypes = result, arguments
-    structures = (CMatrix, CTable, CLayer, CStack, CModel, CRequest)
+    structures = (CMatrix, CTable, CLayer, CStack, CModel, CRequest, CCodec)
     agree = all(loaded.dl_structure_bytes(i) == c.sizeof(structure) for i, structure in enumerate(structures))
     if loaded.dl_layout_version() != LAYOUT_VERSION or not agree:
         raise _outdated(path)

@@ -16,6 +16,8 @@ struct Past {
     bool bfloat16;
 };
 
+struct CodecKernels;
+
 struct Kernels {
     const char* name;
     // y[c][tile0*16 .. tile1*16) (+)= W x[c] for `columns` columns; every column's result is the same whatever their number.
@@ -31,6 +33,7 @@ struct Kernels {
     void (*attend)(const float* query, int queries, int padded_head, float scale, const Past& past, float* out);
     // out += row (kind float32, bfloat16, or int8 with one scale).
     void (*add_row)(Kind kind, const void* row, float scale, int padded_width, float* out);
+    const CodecKernels* codec;  // see codec_kernels.h
 };
 
 const Kernels* portable_kernels();

@@ -1,4 +1,5 @@
 // 16 lanes in two AVX2 registers; int8 dot products by multiply-add of bytes. Compiled with AVX2, FMA and F16C flags.
+#include "codec_kernels.h"
 #include "kernels.h"
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
@@ -136,6 +137,51 @@ inline void dot_int4(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* q, 
     for (int c = 0; c < COLUMNS; c++) {
         acc[c].a = _mm256_add_epi32(acc[c].a, _mm256_madd_epi16(pairs[c].a, one));
         acc[c].b = _mm256_add_epi32(acc[c].b, _mm256_madd_epi16(pairs[c].b, one));
+    }
+}
+
+inline __m256i signed_levels(const int8_t* levels, int count) {
+    alignas(16) int8_t table[16];
+    for (int i = 0; i < 16; i++) table[i] = levels[i % count];
+    return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table)));
+}
+
+template <int COLUMNS>
+inline void add_products(Counts (&acc)[COLUMNS], __m256i a, __m256i b, const int8_t* q, int64_t stride) {
+    for (int c = 0; c < COLUMNS; c++) {
+        const __m256i v = four(q + c * stride);
+        acc[c].a = signed_product(acc[c].a, a, v);
+        acc[c].b = signed_product(acc[c].b, b, v);
+    }
+}
+
+// acc[c] += sum over 32 columns of level * q
+template <int COLUMNS>
+inline void dot_uneven4(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* q, int64_t stride) {
+    const __m256i low = _mm256_set1_epi8(0x0f), levels = signed_levels(kUneven4Levels, 16);
+    const auto level = [&](__m256i v) { return _mm256_shuffle_epi8(levels, _mm256_and_si256(v, low)); };
+    for (int j = 0; j < 4; j++) {
+        ask(w + j * 64);
+        const __m256i a = load32(w + j * 64), b = load32(w + j * 64 + 32);
+        add_products<COLUMNS>(acc, level(a), level(b), q + j * 4, stride);
+        add_products<COLUMNS>(acc, level(_mm256_srli_epi16(a, 4)), level(_mm256_srli_epi16(b, 4)), q + 16 + j * 4, stride);
+    }
+}
+
+// The same with three bits: two low ones of 16 columns in each of the first two 64 bytes, all high ones in the third.
+template <int COLUMNS>
+inline void dot_uneven3(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* q, int64_t stride) {
+    const __m256i levels = signed_levels(kUneven3Levels, 8);
+    for (int j = 0; j < 3; j++) ask(w + j * 64);
+    for (int j = 0; j < 8; j++) {
+        const auto level = [&](int at) {
+            const __m256i pair = _mm256_srli_epi16(load32(w + j / 4 * 64 + at), j % 4 * 2);
+            const __m256i top = _mm256_slli_epi16(_mm256_srli_epi16(load32(w + 128 + at), j), 2);
+            const __m256i number = _mm256_or_si256(_mm256_and_si256(pair, _mm256_set1_epi8(3)),
+                                                   _mm256_and_si256(top, _mm256_set1_epi8(4)));
+            return _mm256_shuffle_epi8(levels, number);
+        };
+        add_products<COLUMNS>(acc, level(0), level(32), q + j * 4, stride);
     }
 }
 

@@ -1,4 +1,5 @@
 // 16 lanes in one AVX-512 register; int8 dot products by VNNI. Compiled with AVX-512 flags, called only where the CPU has them.
+#include "codec_kernels.h"
 #include "kernels.h"
 
 #if defined(__AVX512F__) && defined(__AVX512VNNI__) && defined(__AVX512BW__)
@@ -98,6 +99,61 @@ inline void dot_int4(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* q, 
     }
     if (COLUMNS <= 4)
         for (int c = 0; c < COLUMNS; c++) acc[c] = counts_add(acc[c], other[c]);
+}
+
+inline __m512i offset_levels(const int8_t* levels, int count) {  // level + 128, one copy for every four rows
+    alignas(16) uint8_t table[16];
+    for (int i = 0; i < 16; i++) table[i] = static_cast<uint8_t>(levels[i % count] + 128);
+    return _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(table)));
+}
+
+// acc[c] += sum over 32 columns of (level + 128) * q
+template <int COLUMNS>
+inline void dot_uneven4(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* q, int64_t stride) {
+    const __m512i low = _mm512_set1_epi8(0x0f), levels = offset_levels(kUneven4Levels, 16);
+    Counts other[COLUMNS];
+    for (int c = 0; c < COLUMNS; c++) other[c] = _mm512_setzero_si512();
+    for (int j = 0; j < 4; j++) {
+        const __m512i v = _mm512_loadu_si512(w + j * 64);
+        ask(w + j * 64);
+        const __m512i a = _mm512_shuffle_epi8(levels, _mm512_and_si512(v, low));
+        const __m512i b = _mm512_shuffle_epi8(levels, _mm512_and_si512(_mm512_srli_epi16(v, 4), low));
+        for (int c = 0; c < COLUMNS; c++) {
+            acc[c] = _mm512_dpbusd_epi32(acc[c], a, four(q + c * stride + j * 4));
+            Counts& rest = COLUMNS <= 4 ? other[c] : acc[c];
+            rest = _mm512_dpbusd_epi32(rest, b, four(q + c * stride + 16 + j * 4));
+        }
+    }
+    if (COLUMNS <= 4)
+        for (int c = 0; c < COLUMNS; c++) acc[c] = counts_add(acc[c], other[c]);
+}
+
+// The same with three bits: columns 4 j .. 4 j + 3 of 32, from the vector of their low bits and that of all high bits.
+template <int J, int COLUMNS>
+inline void dot_three_bits(Counts (&acc)[COLUMNS], __m512i low, __m512i high, __m512i levels, const int8_t* q, int64_t stride) {
+    const __m512i pair = _mm512_and_si512(_mm512_srli_epi16(low, J % 4 * 2), _mm512_set1_epi8(3));
+    const __m512i moved = J < 2 ? _mm512_slli_epi16(high, 2 - J) : _mm512_srli_epi16(high, J - 2);
+    const __m512i number = _mm512_ternarylogic_epi32(moved, _mm512_set1_epi8(4), pair, 0xea);  // (moved & 4) | pair
+    const __m512i v = _mm512_shuffle_epi8(levels, number);
+    for (int c = 0; c < COLUMNS; c++) acc[c] = _mm512_dpbusd_epi32(acc[c], v, four(q + c * stride + J * 4));
+}
+
+template <int COLUMNS>
+inline void dot_uneven3(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* q, int64_t stride) {
+    const __m512i levels = offset_levels(kUneven3Levels, 8), high = _mm512_loadu_si512(w + 128);
+    const __m512i first = _mm512_loadu_si512(w), second = _mm512_loadu_si512(w + 64);
+    for (int j = 0; j < 3; j++) ask(w + j * 64);
+    Counts other[COLUMNS];
+    for (int c = 0; c < COLUMNS; c++) other[c] = _mm512_setzero_si512();
+    dot_three_bits<0>(acc, first, high, levels, q, stride);
+    dot_three_bits<1>(other, first, high, levels, q, stride);
+    dot_three_bits<2>(acc, first, high, levels, q, stride);
+    dot_three_bits<3>(other, first, high, levels, q, stride);
+    dot_three_bits<4>(acc, second, high, levels, q, stride);
+    dot_three_bits<5>(other, second, high, levels, q, stride);
+    dot_three_bits<6>(acc, second, high, levels, q, stride);
+    dot_three_bits<7>(other, second, high, levels, q, stride);
+    for (int c = 0; c < COLUMNS; c++) acc[c] = counts_add(acc[c], other[c]);
 }
 
 #include "kernels_body.h"

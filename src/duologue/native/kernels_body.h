@@ -63,8 +63,10 @@ static void float_columns(const Matrix& w, const float* x, int64_t x_stride, flo
 
 template <Kind KIND, int SPANS, int COLUMNS>  // SPANS * 32 columns share a scale
 static void int_tile(const Matrix& w, const Operand& x, int column, float* y, int64_t y_stride, int tile, bool add) {
-    constexpr int kSpanBytes = KIND == kInt8 ? 512 : 256;
-    constexpr int kOffset = KIND == kInt8 ? kInt8Offset : 8;
+    constexpr int kSpanBytes = KIND == kInt8 ? 512 : KIND == kUneven3 ? 192 : 256;
+    constexpr int kOffset = KIND == kInt4 ? 8 : kInt8Offset;
+    constexpr bool kUneven = KIND == kUneven4 || KIND == kUneven3;
+    constexpr int kScaleBytes = kUneven ? 16 : 32;
     const uint8_t* p = w.data + tile * w.tile_bytes();
     const int groups = w.packed_cols() / (SPANS * 32);
     constexpr int kGroupsPerBlock = kBlockCols / (SPANS * 32);
@@ -75,7 +77,7 @@ static void int_tile(const Matrix& w, const Operand& x, int column, float* y, in
     for (int c = 0; c < COLUMNS; c++) total[c] = lanes_set(0.0f);
     for (int first = 0; first < groups; first += kGroupsPerBlock) {
         const int here = groups - first < kGroupsPerBlock ? groups - first : kGroupsPerBlock;
-        const uint16_t* scales = reinterpret_cast<const uint16_t*>(p + here * SPANS * kSpanBytes);
+        const uint8_t* scales = p + here * SPANS * kSpanBytes;
         for (int g = 0; g < here; g++) {
             Counts acc[COLUMNS];
             for (int c = 0; c < COLUMNS; c++) acc[c] = counts_set(-kOffset * sums[c * x.group_stride + first + g]);
@@ -84,15 +86,20 @@ static void int_tile(const Matrix& w, const Operand& x, int column, float* y, in
                 const int8_t* qs = q + ((first + g) * SPANS + s) * 32;
                 if (KIND == kInt8) dot_int8<COLUMNS>(acc, span, qs, x.stride);
                 if (KIND == kInt4) dot_int4<COLUMNS>(acc, span, qs, x.stride);
+                if (KIND == kUneven4) dot_uneven4<COLUMNS>(acc, span, qs, x.stride);
+                if (KIND == kUneven3) dot_uneven3<COLUMNS>(acc, span, qs, x.stride);
             }
-            const Lanes ws = lanes_load_half(scales + g * 16);
+            const uint8_t* scale = scales + g * kScaleBytes;
+            const Lanes ws = kUneven ? counts_to_lanes(counts_load_int8(reinterpret_cast<const int8_t*>(scale)))
+                                     : lanes_load_half(reinterpret_cast<const uint16_t*>(scale));
             for (int c = 0; c < COLUMNS; c++)
                 total[c] = lanes_fma(counts_to_lanes(acc[c]), lanes_mul(ws, lanes_set(xs[c * x.group_stride + first + g])),
                                      total[c]);
         }
-        p += here * (SPANS * kSpanBytes + 32);
+        p += here * (SPANS * kSpanBytes + kScaleBytes);
     }
-    const Lanes whole = lanes_set(w.scale);
+    Lanes whole = lanes_set(w.scale);
+    if (kUneven) whole = lanes_mul(whole, lanes_load_half(reinterpret_cast<const uint16_t*>(p)));
     for (int c = 0; c < COLUMNS; c++) put(y + (column + c) * y_stride + tile * 16, lanes_mul(total[c], whole), add);
 }
 
@@ -109,7 +116,7 @@ static void int_columns(const Matrix& w, const Operand& x, int column, float* y,
 template <Kind KIND, int COLUMNS>
 static void some_columns(const Matrix& w, const Operand& x, float* y, int64_t y_stride, int column, int tile0, int tile1,
                          bool add) {
-    if (KIND == kInt8 || KIND == kInt4) int_columns<KIND, COLUMNS>(w, x, column, y, y_stride, tile0, tile1, add);
+    if (KIND >= kInt8) int_columns<KIND, COLUMNS>(w, x, column, y, y_stride, tile0, tile1, add);
     else
         float_columns<KIND == kBfloat16 ? kBfloat16 : kFloat32, COLUMNS>(
             w, x.values + column * x.stride, x.stride, y + column * y_stride, y_stride, tile0, tile1, add);
@@ -134,6 +141,8 @@ static void multiply(const Matrix& w, const Operand& x, float* y, int64_t y_stri
         case kBfloat16: return multiply_kind<kBfloat16>(w, x, y, y_stride, columns, tile0, tile1, add);
         case kInt8: return multiply_kind<kInt8>(w, x, y, y_stride, columns, tile0, tile1, add);
         case kInt4: return multiply_kind<kInt4>(w, x, y, y_stride, columns, tile0, tile1, add);
+        case kUneven4: return multiply_kind<kUneven4>(w, x, y, y_stride, columns, tile0, tile1, add);
+        case kUneven3: return multiply_kind<kUneven3>(w, x, y, y_stride, columns, tile0, tile1, add);
     }
 }
 
@@ -253,4 +262,6 @@ static void attend(const float* query, int queries, int padded_head, float scale
     }
 }
 
-static const Kernels kTable = {kName, multiply, quantize, normalize, gate, attend, add_row};
+#include "codec_kernels_body.h"
+
+static const Kernels kTable = {kName, multiply, quantize, normalize, gate, attend, add_row, &kCodecTable};

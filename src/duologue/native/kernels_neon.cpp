@@ -1,5 +1,6 @@
 // 16 lanes in four NEON registers; int8 dot products by SDOT. Compiled on ARM alone (armv8.2-a+dotprod) and, so far,
 // only read with care: no ARM machine was at hand to run or measure it.
+#include "codec_kernels.h"
 #include "kernels.h"
 
 #if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
@@ -120,6 +121,42 @@ inline void dot_int4(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* q, 
                 acc[c].v[i] = vdotq_s32(acc[c].v[i], a, four(q + c * stride + j * 4));
                 acc[c].v[i] = vdotq_s32(acc[c].v[i], b, four(q + c * stride + 16 + j * 4));
             }
+        }
+}
+
+inline int8x16_t signed_levels(const int8_t* levels, int count) {
+    int8_t table[16];
+    for (int i = 0; i < 16; i++) table[i] = levels[i % count];
+    return vld1q_s8(table);
+}
+
+// acc[c] += sum over 32 columns of level * q
+template <int COLUMNS>
+inline void dot_uneven4(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* q, int64_t stride) {
+    const uint8x16_t low = vdupq_n_u8(15);
+    const int8x16_t levels = signed_levels(kUneven4Levels, 16);
+    for (int j = 0; j < 4; j++)
+        for (int i = 0; i < 4; i++) {
+            const uint8x16_t v = vld1q_u8(w + j * 64 + i * 16);
+            const int8x16_t a = vqtbl1q_s8(levels, vandq_u8(v, low)), b = vqtbl1q_s8(levels, vshrq_n_u8(v, 4));
+            for (int c = 0; c < COLUMNS; c++) {
+                acc[c].v[i] = vdotq_s32(acc[c].v[i], a, four(q + c * stride + j * 4));
+                acc[c].v[i] = vdotq_s32(acc[c].v[i], b, four(q + c * stride + 16 + j * 4));
+            }
+        }
+}
+
+// The same with three bits: two low ones of 16 columns in each of the first two 64 bytes, all high ones in the third.
+template <int COLUMNS>
+inline void dot_uneven3(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* q, int64_t stride) {
+    const int8x16_t levels = signed_levels(kUneven3Levels, 8);
+    for (int j = 0; j < 8; j++)
+        for (int i = 0; i < 4; i++) {
+            const uint8x16_t pair = vshlq_u8(vld1q_u8(w + j / 4 * 64 + i * 16), vdupq_n_s8(static_cast<int8_t>(-(j % 4) * 2)));
+            const uint8x16_t top = vshlq_u8(vld1q_u8(w + 128 + i * 16), vdupq_n_s8(static_cast<int8_t>(2 - j)));
+            const uint8x16_t number = vorrq_u8(vandq_u8(pair, vdupq_n_u8(3)), vandq_u8(top, vdupq_n_u8(4)));
+            const int8x16_t v = vqtbl1q_s8(levels, number);
+            for (int c = 0; c < COLUMNS; c++) acc[c].v[i] = vdotq_s32(acc[c].v[i], v, four(q + c * stride + j * 4));
         }
 }
 

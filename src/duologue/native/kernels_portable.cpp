@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "codec_kernels.h"
 #include "kernels.h"
 
 namespace duologue {
@@ -121,6 +122,29 @@ inline void dot_int4(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* q, 
             const int8_t *x = q + c * stride + j * 4, *y = x + 16;
             for (int r = 0; r < 16; r++)
                 for (int b = 0; b < 4; b++) acc[c].v[r] += (w[r * 4 + b] & 15) * x[b] + (w[r * 4 + b] >> 4) * y[b];
+        }
+}
+
+// acc[c] += sum over 32 columns of (level + 128) * q
+template <int COLUMNS>
+inline void dot_uneven4(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* q, int64_t stride) {
+    for (int j = 0; j < 4; j++, w += 64)
+        for (int c = 0; c < COLUMNS; c++) {
+            const int8_t *x = q + c * stride + j * 4, *y = x + 16;
+            for (int r = 0; r < 64; r++)
+                acc[c].v[r / 4] += (kUneven4Levels[w[r] & 15] + 128) * x[r % 4] + (kUneven4Levels[w[r] >> 4] + 128) * y[r % 4];
+        }
+}
+
+template <int COLUMNS>
+inline void dot_uneven3(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* q, int64_t stride) {
+    for (int j = 0; j < 8; j++)
+        for (int c = 0; c < COLUMNS; c++) {
+            const int8_t* x = q + c * stride + j * 4;
+            for (int r = 0; r < 64; r++) {
+                const int number = (w[j / 4 * 64 + r] >> j % 4 * 2 & 3) | (w[128 + r] >> j & 1) << 2;
+                acc[c].v[r / 4] += (kUneven3Levels[number] + 128) * x[r % 4];
+            }
         }
 }
 

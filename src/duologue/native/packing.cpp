@@ -56,6 +56,56 @@ float squared_error(const float* x, int n, float scale, float low, float high) {
     return error;
 }
 
+// The levels of an uneven kind, and for each whole number from -127 to 127 the nearest of them.
+struct Ladder {
+    uint8_t number[255];
+    float level[255];
+
+    Ladder(const int8_t* levels, int count) {
+        for (int at = -127, next = 0; at <= 127; at++) {
+            while (next + 1 < count && levels[next] + levels[next + 1] < 2 * at) next++;
+            number[at + 127] = static_cast<uint8_t>(next);
+            level[at + 127] = levels[next];
+        }
+    }
+};
+
+const Ladder& ladder_of(Kind kind) {
+    static const Ladder four(kUneven4Levels, 16), three(kUneven3Levels, 8);
+    return kind == kUneven4 ? four : three;
+}
+
+inline int place_on(float x) { return static_cast<int>(clamped(nearest(x), -127.0f, 127.0f)) + 127; }
+
+// The scale with the least squared error: the largest magnitude on or beyond either end of the ladder, the best of these
+// then moved twice to where least squares put it for the levels that were taken.
+float uneven_scale(const float* x, int n, float peak, const Ladder& ladder) {
+    float best = 0.0f, least = 0.0f;
+    for (int i = 0; i < n; i++) least += x[i] * x[i];
+    float products = 0.0f, squares = 0.0f;  // of the best
+    const auto attempt = [&](float scale) {
+        const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+        float error = 0.0f, product = 0.0f, square = 0.0f;
+        for (int i = 0; i < n; i++) {
+            const float level = ladder.level[place_on(x[i] * inverse)], miss = x[i] - level * scale;
+            error += miss * miss;
+            product += x[i] * level;
+            square += level * level;
+        }
+        if (!(error < least)) return;
+        least = error;
+        best = scale;
+        products = product;
+        squares = square;
+    };
+    for (float reach : {108.0f, 116.0f, 125.0f, 135.0f, 147.0f, 162.0f}) {
+        attempt(peak / reach);
+        attempt(-peak / reach);
+    }
+    for (int i = 0; i < 2 && squares > 0.0f; i++) attempt(products / squares);
+    return best;
+}
+
 // int8: the largest magnitude becomes 127. int4: the largest magnitude becomes -8 (its sign goes into the scale), or, where
 // that is nearer to the group as a whole, somewhat beyond the last level.
 float group_scale(const float* x, int n, Kind kind) {
@@ -63,6 +113,7 @@ float group_scale(const float* x, int n, Kind kind) {
     for (int i = 0; i < n; i++)
         if (std::fabs(x[i]) > std::fabs(peak)) peak = x[i];
     if (kind == kInt8) return std::fabs(peak) / 127.0f;
+    if (kind == kUneven4 || kind == kUneven3) return uneven_scale(x, n, peak, ladder_of(kind));
     float best = peak / -8.0f, least = squared_error(x, n, best, -8, 7);
     for (float reach : {-7.0f, -7.5f, -8.5f, -9.0f, -9.5f}) {
         const float scale = peak / reach, error = squared_error(x, n, scale, -8, 7);
@@ -74,28 +125,51 @@ float group_scale(const float* x, int n, Kind kind) {
     return best;
 }
 
-// Where column `col` of tile row `row` lies: the byte, and for int4 which half.
+int64_t block_start(const Matrix& m, int64_t block) {
+    return block * (kBlockCols * kTileRows * m.value_bits() / 8 + kBlockCols / m.group * m.scale_bytes());
+}
+
+// Where column `col` of tile row `row` lies: the byte, how far up in it, and for uneven3 the byte of its high bit.
 struct Place {
     int64_t byte;
-    bool high;
+    int shift;
+    int64_t high_byte;
+    int high_shift;
 };
 
 Place place_of(const Matrix& m, int row, int col) {
-    const int64_t block = col / kBlockCols;
-    const int within = col % kBlockCols;
-    const int64_t value_bytes = m.kind == kInt8 ? 16 * kBlockCols : 8 * kBlockCols;
-    const int64_t start = block * (value_bytes + kBlockCols / m.group * 32);
-    if (m.kind == kInt8) return {start + within / 4 * 64 + row * 4 + within % 4, false};
-    const int half = within % 32;
-    return {start + within / 32 * 256 + half % 16 / 4 * 64 + row * 4 + half % 4, half >= 16};
+    const int64_t start = block_start(m, col / kBlockCols);
+    const int within = col % kBlockCols, span = within % 32, lane = row * 4 + col % 4;
+    if (m.kind == kInt8) return {start + within / 4 * 64 + lane, 0, 0, 0};
+    if (m.kind != kUneven3) return {start + within / 32 * 256 + span % 16 / 4 * 64 + lane, span >= 16 ? 4 : 0, 0, 0};
+    const int64_t first = start + within / 32 * 192 + lane;
+    return {first + span / 16 * 64, span % 16 / 4 * 2, first + 128, span / 4};
+}
+
+void put_number(const Matrix& m, uint8_t* tile, int row, int col, int number) {
+    const Place place = place_of(m, row, col);
+    const int low = m.kind == kUneven3 ? number & 3 : number;
+    tile[place.byte] |= static_cast<uint8_t>(low << place.shift);
+    if (m.kind == kUneven3) tile[place.high_byte] |= static_cast<uint8_t>(number >> 2 << place.high_shift);
+}
+
+int number_at(const Matrix& m, const uint8_t* tile, int row, int col) {
+    const Place place = place_of(m, row, col);
+    const int value = tile[place.byte] >> place.shift;
+    if (m.kind == kInt8) return value;
+    return m.kind == kUneven3 ? (value & 3) | (tile[place.high_byte] >> place.high_shift & 1) << 2 : value & 15;
 }
 
 int64_t scale_place(const Matrix& m, int row, int group) {
     const int per_block = kBlockCols / m.group, block = group / per_block;
     const int here = std::min(kBlockCols, m.packed_cols() - block * kBlockCols);
-    const int64_t bytes_per_col = m.kind == kInt8 ? 16 : 8;
-    const int64_t start = block * (kBlockCols * bytes_per_col + per_block * 32);
-    return start + here * bytes_per_col + group % per_block * 32 + row * 2;
+    const int64_t values = static_cast<int64_t>(here) * kTileRows * m.value_bits() / 8;
+    return block_start(m, block) + values + group % per_block * m.scale_bytes() + row * m.scale_bytes() / kTileRows;
+}
+
+int64_t row_scale_place(const Matrix& m, int row) {  // uneven kinds: behind all blocks
+    const int64_t k = m.packed_cols();
+    return k * kTileRows * m.value_bits() / 8 + k / m.group * m.scale_bytes() + row * 2;
 }
 
 void pack_floats(const Matrix& m, const float* weights, uint8_t* out) {
@@ -119,17 +193,48 @@ void pack_row(const Matrix& m, const float* padded, const float* scales, uint8_t
         memcpy(tile + scale_place(m, row, group), &stored, 2);
         const float scale = float_of_half(stored) * m.scale, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
         for (int col = group * m.group; col < (group + 1) * m.group; col++) {
-            const Place place = place_of(m, row, col);
             const int value = static_cast<int>(clamped(nearest(padded[col] * inverse), low, high)) + offset;
-            tile[place.byte] |= static_cast<uint8_t>(place.high ? value << 4 : value);
+            put_number(m, tile, row, col, value);
         }
     }
+}
+
+// A row's scales become whole numbers, -127 to 127, of the row's own step.
+void pack_uneven_row(const Matrix& m, const float* padded, const float* scales, uint8_t* tile, int row) {
+    const Ladder& ladder = ladder_of(m.kind);
+    const int groups = m.packed_cols() / m.group;
+    float most = 0.0f;
+    for (int g = 0; g < groups; g++) most = std::max(most, std::fabs(scales[g]));
+    const uint16_t stored = half_of_float(most / 127.0f / m.scale);
+    memcpy(tile + row_scale_place(m, row), &stored, 2);
+    const float step = float_of_half(stored) * m.scale, inverse_step = step > 0.0f ? 1.0f / step : 0.0f;
+    for (int g = 0; g < groups; g++) {
+        const float count = clamped(nearest(clamped(scales[g] * inverse_step, -127.0f, 127.0f)), -127.0f, 127.0f);
+        tile[scale_place(m, row, g)] = static_cast<uint8_t>(static_cast<int8_t>(count));
+        const float scale = count * step, inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+        for (int col = g * m.group; col < (g + 1) * m.group; col++)
+            put_number(m, tile, row, col, ladder.number[place_on(padded[col] * inverse)]);
+    }
+}
+
+int level_at(const Matrix& m, const uint8_t* tile, int row, int col) {
+    const int number = number_at(m, tile, row, col);
+    if (m.kind == kUneven4) return kUneven4Levels[number];
+    if (m.kind == kUneven3) return kUneven3Levels[number];
+    return number - (m.kind == kInt8 ? 128 : 8);
+}
+
+float scale_at(const Matrix& m, const uint8_t* tile, int row, int group) {  // relative to the matrix's
+    uint16_t half;
+    memcpy(&half, tile + (m.uneven() ? row_scale_place(m, row) : scale_place(m, row, group)), 2);
+    const int count = m.uneven() ? static_cast<int8_t>(tile[scale_place(m, row, group)]) : 1;
+    return count * float_of_half(half);
 }
 
 }  // namespace
 
 bool is_valid(const Matrix& m) {
-    if (m.kind < kFloat32 || m.kind > kInt4 || m.rows < 1 || m.cols < 1) return false;
+    if (m.kind < kFloat32 || m.kind > kUneven3 || m.rows < 1 || m.cols < 1) return false;
     if (m.rows > 1 << 24 || m.cols > 1 << 20) return false;
     return !m.quantized() || m.group == 32 || m.group == 64 || m.group == 128;
 }
@@ -153,10 +258,12 @@ float pack(const Matrix& shape, const float* weights, uint8_t* out) {
             m.scale = std::max(m.scale, std::fabs(scale));
         }
     }
+    if (m.uneven()) m.scale /= 127.0f;
     if (!(m.scale > 0.0f)) m.scale = 1.0f;
+    const auto pack_one = m.uneven() ? pack_uneven_row : pack_row;
     for (int row = 0; row < m.rows; row++) {
         load_row(row);
-        pack_row(m, padded.data(), &scales[static_cast<size_t>(row) * groups], out + row / kTileRows * m.tile_bytes(),
+        pack_one(m, padded.data(), &scales[static_cast<size_t>(row) * groups], out + row / kTileRows * m.tile_bytes(),
                  row % kTileRows);
     }
     return m.scale;
@@ -176,12 +283,7 @@ void unpack(const Matrix& m, float* weights) {
                 memcpy(&half, tile + i * 2, 2);
                 out = float_of_bfloat16(half);
             } else {
-                uint16_t half;
-                memcpy(&half, tile + scale_place(m, r, col / m.group), 2);
-                const Place place = place_of(m, r, col);
-                const int byte = tile[place.byte];
-                const int level = m.kind == kInt8 ? byte - 128 : (place.high ? byte >> 4 : byte & 15) - 8;
-                out = level * float_of_half(half) * m.scale;
+                out = level_at(m, tile, r, col) * scale_at(m, tile, r, col / m.group) * m.scale;
             }
         }
     }

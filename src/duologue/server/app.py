@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from .. import __version__
 from ..api import Model
-from . import catalog, conversation_routes, errors, health, page, speech, talk, text_socket
+from . import answers, catalog, conversation_routes, errors, health, page, speech, talk, text_socket, voice_routes
 from .guard import Guard
 from .services import Services
 from .settings import ServerSettings
@@ -28,9 +28,18 @@ def create_app(model: Model, settings: ServerSettings | None = None, parts: Talk
         await services.close()
 
     # The interactive documents of FastAPI load scripts from elsewhere, so only /openapi.json is offered.
-    app = FastAPI(title="duologue", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="duologue",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses=answers.FAILURES,
+    )
+    plain = app.openapi
+    app.openapi = lambda: answers.describe_key(plain())  # type: ignore[method-assign]
     errors.install(app)
-    for routes in (speech, catalog, conversation_routes, talk, text_socket, health):
+    for routes in (speech, catalog, voice_routes, conversation_routes, talk, text_socket, health):
         app.include_router(routes.router)
     page.mount(app)
     app.add_middleware(Guard, settings=settings)

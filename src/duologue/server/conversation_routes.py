@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import Response
 
+from .answers import SPEECH, ConversationAnswer, CutAnswer, Deleted
 from .delivery import answer
 from .schemas import ConversationRequest, CutRequest, SayRequest
 from .services import Here
@@ -15,25 +16,31 @@ from .streams import Delivery
 router = APIRouter(prefix="/v1/conversations")
 
 
-@router.post("", summary="Start a conversation between the voices given and the listener")
+@router.post(
+    "", summary="Start a conversation between the voices given and the listener", response_model=ConversationAnswer
+)
 async def create(here: Here, body: ConversationRequest) -> dict[str, Any]:
     voices = [here.voices.find(name) for name in dict.fromkeys(body.voice_ids)]
     held = await here.conversations.create(voices)
     return await held.describe()
 
 
-@router.get("/{conversation_id}", summary="Its voices and turns")
+@router.get("/{conversation_id}", summary="Its voices and turns", response_model=ConversationAnswer)
 async def show(conversation_id: str, here: Here) -> dict[str, Any]:
     return await here.conversations.find(conversation_id).describe()
 
 
-@router.delete("/{conversation_id}", summary="Forget it")
+@router.delete("/{conversation_id}", summary="Forget it", response_model=Deleted)
 async def delete(conversation_id: str, here: Here) -> dict[str, Any]:
     here.conversations.delete(conversation_id)
     return {"id": conversation_id, "object": "conversation", "deleted": True}
 
 
-@router.post("/{conversation_id}/hear", summary="Let it hear what somebody else said, as words and, better, as sound")
+@router.post(
+    "/{conversation_id}/hear",
+    summary="Let it hear what somebody else said, as words and, better, as sound",
+    response_model=ConversationAnswer,
+)
 async def hear(
     conversation_id: str,
     here: Here,
@@ -48,7 +55,7 @@ async def hear(
     return await held.describe()
 
 
-@router.post("/{conversation_id}/say", summary="Speak the next turn")
+@router.post("/{conversation_id}/say", summary="Speak the next turn", response_class=Response, responses=SPEECH)
 async def say(conversation_id: str, body: SayRequest, request: Request, here: Here) -> Response:
     here.check_length(body.input, "input")
     held = here.conversations.find(conversation_id)
@@ -59,7 +66,11 @@ async def say(conversation_id: str, body: SayRequest, request: Request, here: He
     return answer(stream, body, lambda: here.count_units(body.input), headers)
 
 
-@router.post("/{conversation_id}/cut", summary="The listener interrupted: keep what was heard of the last turn")
+@router.post(
+    "/{conversation_id}/cut",
+    summary="The listener interrupted: keep what was heard of the last turn",
+    response_model=CutAnswer,
+)
 async def cut(conversation_id: str, body: CutRequest, here: Here) -> dict[str, Any]:
     held = here.conversations.find(conversation_id)
     remains = await held.cut(body.heard_ms / 1000)

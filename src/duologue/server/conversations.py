@@ -7,13 +7,14 @@ on. With a state folder that file follows every turn, so that a killed server lo
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import re
 import secrets
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +34,7 @@ log = logging.getLogger("duologue.server")
 ID = re.compile(r"conv_[0-9a-f]{24}")
 BUSY_SECONDS = 5.0  # how long a call waits for the one before it, which may be about to notice that its client left
 SWEEP_SECONDS = 5.0
+SWEEPS_PER_TIDYING = 60
 AT_ONCE = 2  # prefills outside of speech: creating, hearing, waking
 T = TypeVar("T")
 
@@ -48,6 +50,7 @@ class HeldConversation:
         self.speed = 1.0  # of the last spoken turn, to translate what the listener heard
         self._owner = owner
         self._busy = asyncio.Lock()
+        self._version: int | None = None  # of the file that holds what is in memory
 
     @property
     def busy(self) -> bool:
@@ -121,9 +124,15 @@ class HeldConversation:
 
     def _warm(self) -> Conversation:
         """The conversation in memory, read again from its codes if it was put away. For worker threads."""
+        if self.live is not None and self._owner.keeps_files and self._version != self._version_on_disk():
+            self.live = None  # another server process went on with it
         if self.live is None:
+            self._version = self._version_on_disk()
             self.live = self._owner.model.resume(self.path)
         return self.live
+
+    def _version_on_disk(self) -> int | None:
+        return self.path.stat().st_mtime_ns if self.path.is_file() else None
 
     async def _run(self, work: Callable[[], T]) -> T:
         await self._enter()
@@ -147,6 +156,7 @@ class HeldConversation:
         if self._owner.keeps_files and self._owner.holds(self):
             self._save()
         self._busy.release()
+        self._owner.sweep()
 
     def put_away(self) -> None:
         """Write the codes, let go of keys and values; if they can't be written, all stays in memory."""
@@ -156,10 +166,14 @@ class HeldConversation:
     def _save(self) -> bool:
         if self.live is None:
             return False
+        part = self.path.with_suffix(".part")
         try:
-            self.live.save(self.path)
-        except InputError as error:  # a full disk must not end the conversation
+            self.live.save(part)
+            part.replace(self.path)  # whole or not at all, even if the process is killed here
+            self._version = self._version_on_disk()
+        except (InputError, OSError) as error:  # a full disk must not end the conversation
             log.error("a conversation could not be written: %s", error)
+            part.unlink(missing_ok=True)
             return False
         return True
 
@@ -182,6 +196,7 @@ class Conversations:
         self.folder = settings.state_folder or Path(self._temporary.name)  # type: ignore[union-attr]
         self.folder.mkdir(parents=True, exist_ok=True)
         self._held: dict[str, HeldConversation] = {}
+        self._remove_old_files()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -225,6 +240,14 @@ class Conversations:
         del self._held[held.id]
         held.path.unlink(missing_ok=True)
 
+    def _remove_old_files(self) -> None:
+        """Delete what a former process left and nobody asked for within the time of a conversation."""
+        oldest = time.time() - self._settings.conversation_ttl_seconds
+        for path in self.folder.glob("conv_*.*"):
+            with suppress(FileNotFoundError):
+                if path.stem not in self._held and path.stat().st_mtime < oldest:
+                    path.unlink()
+
     def sweep(self) -> None:
         """Put away those that rest or are too many, and forget those that are too old."""
         now = time.monotonic()
@@ -243,9 +266,11 @@ class Conversations:
         """Sweep every few seconds while the context lasts."""
 
         async def forever() -> None:
-            while True:
+            for turn in itertools.count(1):
                 await asyncio.sleep(SWEEP_SECONDS)
                 self.sweep()
+                if turn % SWEEPS_PER_TIDYING == 0:
+                    await asyncio.to_thread(self._remove_old_files)
 
         task = asyncio.create_task(forever())
         try:

@@ -22,6 +22,7 @@ STATUS_CODES = {
     404: "not_found",
     405: "method_not_allowed",
     413: "request_too_large",
+    503: "server_overloaded",
 }
 
 

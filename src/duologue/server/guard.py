@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .errors import ApiError, response_of
+from .errors import ApiError, overloaded, response_of
 from .settings import ServerSettings
 
 OPEN_PATHS = ("/health", "/ready")
@@ -37,6 +37,8 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
         self._settings = settings
+        self._requests = 0
+        self.bytes_under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -56,15 +58,30 @@ class Guard:
         if scope.get("method") == "OPTIONS" and "access-control-request-method" in headers:
             await Response(status_code=204)(scope, receive, sending)
             return
-        if scope["type"] == "http":
-            receive = _capped(receive, self._settings.max_request_bytes)
-        await self._app(scope, receive, sending)
+        await self._pass(scope, receive, sending)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, count it and its bytes while it is under way, and answer what nobody else caught."""
+        body = _Body(self, receive, self._settings)
+        begun = _Begun(send)
+        self._requests += 1
+        try:
+            await self._app(scope, body.receive if scope["type"] == "http" else receive, begun.send)
+        except Exception as error:
+            if begun.yes or scope["type"] != "http":
+                raise
+            await response_of(error)(scope, receive, send)
+        finally:
+            self._requests -= 1
+            self.bytes_under_way -= body.taken
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > self._settings.max_request_bytes:
             message = f"The request is larger than {self._settings.max_request_bytes} bytes."
             raise ApiError(413, message, code="request_too_large")
+        if self._requests >= self._settings.max_requests and scope["path"] not in OPEN_PATHS:
+            raise overloaded(f"{self._requests} requests are under way.", retry_after=self._settings.max_wait_seconds)
         self._check_host(headers)
         self._check_origin(headers)
         scope["state"]["client_key"] = self._check_key(scope, headers)
@@ -134,19 +151,36 @@ def _with_headers(send: Send, request_id: str, more: dict[str, str]) -> Send:
     return sending
 
 
-def _capped(receive: Receive, limit: int) -> Receive:
-    """Stop reading a body that grows past the limit, whatever its Content-Length said."""
-    taken = 0
+class _Body:
+    """Stops reading a body that grows past its limit, whatever its Content-Length said, or past everybody's."""
 
-    async def receiving() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > limit:
-            raise HTTPException(413, f"The request is larger than {limit} bytes")
+    def __init__(self, guard: Guard, receive: Receive, settings: ServerSettings) -> None:
+        self._guard, self._receive, self._settings = guard, receive, settings
+        self.taken = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        size = len(message.get("body", b""))
+        self.taken += size
+        self._guard.bytes_under_way += size
+        if self.taken > self._settings.max_request_bytes:
+            raise HTTPException(413, f"The request is larger than {self._settings.max_request_bytes} bytes")
+        if self._guard.bytes_under_way > self._settings.max_bytes_under_way:
+            retry = {"retry-after": str(max(1, round(self._settings.max_wait_seconds)))}
+            raise HTTPException(503, "Too much is being uploaded at once", headers=retry)
         return message
 
-    return receiving
+
+class _Begun:
+    """Whether an answer has begun, so that another one can't be given."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.yes = False
+
+    async def send(self, message: Message) -> None:
+        self.yes = True
+        await self._send(message)
 
 
 async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:

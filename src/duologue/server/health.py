@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from .. import __version__
+from .answers import Readiness
+from .consent import CONSENT_PHRASE
 from .services import Here
-from .voice_store import CONSENT_PHRASE
 
 router = APIRouter()
 
@@ -19,7 +20,12 @@ async def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/ready", summary="Whether a new request would be taken")
+@router.get(
+    "/ready",
+    summary="Whether a new request would be taken",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "Not now."}},
+)
 async def ready(here: Here) -> Response:
     admission = here.streams.admission
     state = {
@@ -31,7 +37,7 @@ async def ready(here: Here) -> Response:
     return JSONResponse(state, status_code=200 if admission.has_room else 503)
 
 
-@router.get("/metrics", summary="Figures for Prometheus")
+@router.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
 async def metrics(here: Here) -> Response:
     return Response(here.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -44,6 +50,7 @@ async def server(here: Here) -> dict[str, Any]:
         "engine": here.model.engine.name,
         "version": __version__,
         "consent_phrase": CONSENT_PHRASE,
+        "written_consent": here.settings.written_consent,
         "limits": {
             "max_characters": here.settings.max_characters,
             "max_upload_bytes": here.settings.max_upload_bytes,

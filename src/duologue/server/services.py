@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from ..api import Model
 from ..speaking import GenerationConfig, Speech, new_seed
 from .batching import BatchingEngine
+from .consent import ConsentChecks
 from .conversations import Conversations
 from .errors import ApiError
 from .metrics import Metrics
@@ -39,6 +40,7 @@ class Services:
         self.voices = VoiceStore(dict(default_first), settings.voices_folder, settings.max_voices)
         self.streams = Streams(settings, self.metrics)
         self.uploads = Uploads(settings.max_upload_bytes)
+        self.consent_checks = ConsentChecks(talk.recogniser)
         self.conversations = Conversations(self.model, self.streams, settings, self.options)
         self.metrics.conversations.set_function(lambda: len(self.conversations))
         self.metrics.warm_conversations.set_function(lambda: self.conversations.warm)

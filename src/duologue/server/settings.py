@@ -28,15 +28,18 @@ class ServerSettings:
     max_wait_seconds: float = 5.0  # longest silence before the answer is 503
     max_streams_per_key: int = 64
     buffer_chunks: int = 25  # encoded chunks held for a slow reader before its row pauses
-    stalled_seconds: float = 60.0  # a reader that takes nothing for this long is let go
+    stalled_seconds: float = 60.0  # a client that sends or takes nothing for this long, when it should, is let go
     drain_seconds: float = 20.0  # how long running speech may finish at shutdown
 
     max_characters: int = 20_000
     max_request_bytes: int = 16 * 2**20
     max_upload_bytes: int = 10 * 2**20
+    max_requests: int = 1_000  # under way at the same time, WebSockets included; more are 503
+    max_bytes_under_way: int = 256 * 2**20  # bodies of all requests under way; more are 503
     max_voice_seconds: float = 30.0
     max_heard_seconds: float = 60.0
     max_voices: int = 200
+    written_consent: bool = False  # a typed consent phrase is enough; nobody can check who typed it
     max_batch_items: int = 32
 
     max_conversations: int = 256
@@ -47,11 +50,13 @@ class ServerSettings:
     def __post_init__(self) -> None:
         counts = (
             "max_streams max_streams_per_key buffer_chunks max_characters max_request_bytes max_upload_bytes "
-            "max_batch_items max_conversations max_warm_conversations"
+            "max_requests max_bytes_under_way max_batch_items max_conversations max_warm_conversations"
         )
         for name in counts.split():
             if getattr(self, name) < 1:
                 raise InputError(f"{name} should be at least 1, not {getattr(self, name)}.", field=name)
+        if self.stalled_seconds <= 0:
+            raise InputError(f"stalled_seconds is {self.stalled_seconds}; clients need some.", field="stalled_seconds")
         for name in ("max_waiting", "max_voices", "max_wait_seconds", "drain_seconds"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} can't be negative, but is {getattr(self, name)}.", field=name)

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from .answers import SPEECH, BatchAnswer
 from .audio_formats import FORMATS
 from .delivery import answer, usage
 from .errors import ApiError
@@ -20,7 +21,7 @@ router = APIRouter()
 INSTRUCTIONS_ANSWER = "ignored; this model takes its manner from the voice and the conversation"
 
 
-@router.post("/v1/audio/speech", summary="Speak a text")
+@router.post("/v1/audio/speech", summary="Speak a text", response_class=Response, responses=SPEECH)
 async def speech(body: SpeechRequest, request: Request, here: Here) -> Response:
     stream, headers = await _begin(body, here, request.state.client_key)
     return answer(stream, body, lambda: here.count_units(body.input), headers)
@@ -42,7 +43,9 @@ async def _begin(body: SpeechRequest, here: Services, key: str) -> tuple[SpeechS
     return stream, {"x-seed": str(seed), **headers}
 
 
-@router.post("/v1/audio/speech/batch", summary="Speak several texts; each item has its own outcome")
+@router.post(
+    "/v1/audio/speech/batch", summary="Speak several texts; each item has its own outcome", response_model=BatchAnswer
+)
 async def batch(body: BatchRequest, request: Request, here: Here) -> Response:
     if len(body.items) > here.settings.max_batch_items:
         raise ApiError(400, f"At most {here.settings.max_batch_items} items go into a batch.", param="items")

@@ -180,6 +180,7 @@ class _Work:
             self._channel.end()
         except ReaderGoneError as gone:
             outcome = str(gone)
+            self._channel.end(ApiError(408, "The reader took nothing for too long.", code="reader_stalled"))
         except Exception as error:  # the border of the worker thread
             outcome = "failed"
             self._channel.end(known(error))

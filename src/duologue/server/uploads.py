@@ -10,10 +10,11 @@ from fastapi import UploadFile
 
 from ..audio import Audio
 from ..errors import AudioError
-from .errors import ApiError
+from .errors import ApiError, overloaded
 
 DECODE_SECONDS = 30.0
 AT_ONCE = 2
+MAX_WAITING = 16  # uploads that may wait for a decoder
 
 
 class Uploads:
@@ -22,14 +23,25 @@ class Uploads:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._free = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
 
     async def read(self, file: UploadFile, *, max_seconds: float, param: str) -> Audio:
         """An uploaded recording as sound. Raises ApiError 413 if it is too large, AudioError if it can't be used."""
+        if self._waiting >= MAX_WAITING:
+            raise overloaded("Too many recordings wait to be decoded.", retry_after=DECODE_SECONDS / 2)
+        self._waiting += 1
+        try:
+            data = await self._bytes(file, param)
+            async with self._free:
+                return await decode(data, max_seconds=max_seconds, param=param)
+        finally:
+            self._waiting -= 1
+
+    async def _bytes(self, file: UploadFile, param: str) -> bytes:
         data = await file.read(self._max_bytes + 1)
         if len(data) > self._max_bytes:
             raise ApiError(413, f"{param} is larger than {self._max_bytes} bytes.", param=param, code="file_too_large")
-        async with self._free:
-            return await decode(data, max_seconds=max_seconds, param=param)
+        return data
 
 
 async def decode(data: bytes, *, max_seconds: float, param: str) -> Audio:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from ..audio import Audio
 from ..errors import DuologueError
 from ..voice import Voice
@@ -19,7 +21,6 @@ from .errors import ApiError
 
 log = logging.getLogger("duologue.server")
 
-CONSENT_PHRASE = "I am the owner of this voice and I consent to this server using it to create a synthetic voice."
 CONSENT_LIFE_SECONDS = 24 * 3_600
 MAX_CONSENTS = 1_000
 OPENAI_NAMES = ("alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer", "verse")
@@ -33,6 +34,8 @@ class Consent:
     name: str
     language: str
     digest: str  # of the recording, which isn't kept
+    kind: str = "spoken"
+    person: np.ndarray | None = field(default=None, repr=False, compare=False)  # whose voice said it
     id: str = field(default_factory=lambda: f"cons_{secrets.token_hex(12)}")
     created: float = field(default_factory=time.time)
 
@@ -96,21 +99,21 @@ class VoiceStore:
             return stored
         raise ApiError(400, "This model has no voices; create one first.", code="voice_not_found", param="voice")
 
-    def add_consent(self, name: str, language: str, digest: str) -> Consent:
+    def add_consent(self, consent: Consent) -> Consent:
         """Remember a consent for a day."""
         now = time.time()
         fresh = {key: one for key, one in self._consents.items() if now - one.created < CONSENT_LIFE_SECONDS}
         if len(fresh) >= MAX_CONSENTS:
             raise ApiError(429, "Too many consents are waiting to be used.", code="rate_limit_exceeded")
-        consent = Consent(name, language, digest)
         self._consents = {**fresh, consent.id: consent}
         return consent
 
     def consent(self, consent_id: str) -> Consent:
-        if consent_id not in self._consents:
+        found = self._consents.get(consent_id)
+        if found is None or time.time() - found.created > CONSENT_LIFE_SECONDS:
             message = "This consent is unknown or older than a day. Make one at /v1/audio/voice_consents."
             raise ApiError(400, message, code="consent_required", param="consent")
-        return self._consents[consent_id]
+        return found
 
     def create(self, name: str, sample: Audio, transcript: str, consent: Consent) -> StoredVoice:
         """Make a voice and keep it. Raises VoiceError if the recording can't serve, ApiError if there is no room."""
@@ -118,11 +121,13 @@ class VoiceStore:
             raise ApiError(409, f"{self._max_voices} voices exist already; delete one.", code="voice_limit_reached")
         if any(stored.voice.name.lower() == name.lower() for stored in self) or name.lower() in OPENAI_VOICES:
             raise ApiError(409, f"The name {name!r} is taken.", code="voice_exists", param="name")
-        source = f"consent {consent.id} by {consent.name}, sha256 {consent.digest}"
+        self.consent(consent.id)  # meanwhile another request may have used it
+        given = time.strftime("%Y-%m-%d", time.gmtime(consent.created))
+        source = f"{consent.kind} consent {consent.id} by {consent.name} on {given}, sha256 {consent.digest}"
         voice = Voice.from_audio(sample, transcript, name=name, source=source, licence="by consent of its owner")
         stored = StoredVoice(f"voice_{secrets.token_hex(12)}", voice, cloned=True, created=int(time.time()))
         if self._folder is not None:
-            voice.save(self._folder / f"{stored.id}.safetensors")
+            _save_whole(voice, self._folder / f"{stored.id}.safetensors")
         self._voices[stored.id] = stored
         del self._consents[consent.id]
         return stored
@@ -140,6 +145,15 @@ class VoiceStore:
         del self._voices[stored.id]
         if self._folder is not None:
             (self._folder / f"{stored.id}.safetensors").unlink(missing_ok=True)
+
+
+def _save_whole(voice: Voice, path: Path) -> None:
+    part = path.with_suffix(".part")
+    try:
+        voice.save(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _load(folder: Path) -> Iterator[StoredVoice]:

@@ -130,7 +130,11 @@ class AveragedWeights:
     def update(self, source: nn.Module, step: int) -> None:
         """Take in the weights after optimizer step number `step` (from 1)."""
         decay = min(self.decay, step / (step + 10))
-        torch._foreach_lerp_(_floating(self.module), _floating(source), 1 - decay)
+        pairs = zip(_floating(self.module), _floating(source), strict=True)
+        moving = [(ours, theirs) for ours, theirs in pairs if ours is not theirs]  # frozen ones may be shared
+        if moving:
+            ours, theirs = map(list, zip(*moving, strict=True))
+            torch._foreach_lerp_(ours, theirs, 1 - decay)
 
 
 def _floating(module: nn.Module) -> list[torch.Tensor]:

@@ -92,12 +92,40 @@ def load_items(codes: Path, corpus: Path) -> tuple[list[SpokenItem], str]:
             raise InputError(f"{names} come from different codecs.", hint="Encode the corpus again with one codec.")
         listing = corpus / f"{path.stem}.jsonl"
         lines = [json.loads(line) for line in listing.read_text(encoding="utf-8").splitlines()]
-        items += _join(lines, shard.turns, path.stem)
+        joined = _join(lines, shard.turns, path.stem)
+        items += _without_bad_turns(joined, [line["id"] for line in lines], bad_turns(corpus, path.stem))
     if not items:
         raise InputError(
             f"There are no shards of codes in {codes}.", hint="Run `python -m duologue.training.encode_codes`."
         )
     return items, next(iter(codecs))
+
+
+def bad_turns(corpus: Path, shard: str) -> set[tuple[int, int]]:
+    """(item id, turn) of what `duologue corpus check` found not to be said as written; empty for an unchecked shard.
+
+    A shifted copy's name is the shift before the shard's five digits; its items keep their ids.
+    """
+    checked = corpus / "checks" / f"{shard[-5:]}.json"
+    if not checked.is_file():
+        return set()
+    return {(turn["item"], turn["turn"]) for turn in json.loads(checked.read_text(encoding="utf-8"))["bad"]}
+
+
+def _without_bad_turns(items: list[SpokenItem], ids: list[int], bad: set[tuple[int, int]]) -> list[SpokenItem]:
+    """Leave bad turns out; what lies before and after one becomes items of their own."""
+    if not bad:
+        return items
+    kept = []
+    for item, number in zip(items, ids, strict=True):
+        runs: list[list[SpokenTurn]] = [[]]
+        for place, turn in enumerate(item.turns):
+            if (number, place) in bad:
+                runs.append([])
+            else:
+                runs[-1].append(turn)
+        kept += [SpokenItem(item.name, item.kind, item.split, run) for run in runs if run]
+    return kept
 
 
 def _join(lines: list[dict[str, Any]], codes: list[np.ndarray], shard: str) -> list[SpokenItem]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from .codec_model import LearningCodec, LossWeights, weigh
 from .codec_quantizer import Quantized, codebooks, follow, perplexity, project, revive, start_from_means
 from .codec_validation import Validation
 from .loop_log import CurveLog, draw_curves, eta
+from .parallel import relaunch
 
 PANELS = {
     "spectra": ["mel", "linear", "val_mel"],
@@ -241,12 +243,15 @@ def _store_config(config: CodecTraining, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def main() -> None:
+def main(given: list[str] | None = None) -> None:
     """Command line; under torchrun one call per process."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
-    arguments = parser.parse_args()
+    parser.add_argument("--processes", type=int, default=1, help="share each step among so many processes")
+    words = sys.argv[1:] if given is None else given
+    arguments = parser.parse_args(words)
+    relaunch("duologue.training.codec", words, arguments.processes)
     torch.set_num_threads(1)
     rank, world = 0, 1
     if dist.is_torchelastic_launched():
@@ -256,6 +261,8 @@ def main() -> None:
     if rank == 0:
         _store_config(config, arguments.run)
     train(config, arguments.run, rank, world)
+    if world > 1:
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

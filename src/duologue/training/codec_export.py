@@ -75,7 +75,7 @@ def codec_of_run(run: Path, config: MimiConfig, *, averaged: bool = True) -> Mim
     return codec.eval()
 
 
-def main() -> None:
+def main(given: list[str] | None = None) -> None:
     """`python -m duologue.training.codec_export --run DIR --out FILE`."""
     from .codec import load_config
 
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--full", action="store_true", help="keep fp32 (twice the size)")
     parser.add_argument("--learned", action="store_true", help="the learned weights, not their average")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     config = load_config(arguments.run / "config.json").mimi
     codec = codec_of_run(arguments.run, config, averaged=not arguments.learned)

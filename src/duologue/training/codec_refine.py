@@ -228,13 +228,13 @@ def _figures(values: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
-def main() -> None:
+def main(given: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--codec", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     torch.set_num_threads(1)
     config = from_dict(
         DecoderRefinement, json.loads(arguments.config.read_text(encoding="utf-8")), str(arguments.config)

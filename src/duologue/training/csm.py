@@ -19,17 +19,23 @@ import torch
 from ..configuration import to_dict
 from ..csm.model import Csm
 from ..errors import DuologueError, InputError
+from ..voice import Voice
 from ..weights.mimi import load_mimi
 from .checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
 from .code_shards import load_items
 from .csm_data import fingerprint, items_of_split
-from .csm_export import export_csm, load_weights
+from .csm_export import export_csm, fitting
 from .csm_loop import CsmTrainer
-from .csm_recipe import CsmRecipe, load_recipe
+from .csm_recipe import CsmRecipe, load_recipe, read_values
 from .csm_samples import write_samples
 from .csm_validation import Validation
 from .loop_log import CurveLog, draw_curves, eta
+from .lora import merged
+from .model_card import csm_card
+from .model_folder import write_model
 from .parallel import Group, relaunch
+from .start import Start, start_from
+from .voice_prompts import number_voices, voices_in
 
 PANELS = {
     "codebook 0 (nats)": ["first", "val_first"],
@@ -59,12 +65,23 @@ class Run:
     """A run's folder: recipe, data facts, checkpoints, curves, and the newest export."""
 
     def __init__(
-        self, folder: Path, recipe: CsmRecipe, codes: Path, corpus: Path, group: Group, codec_file: Path | None = None
+        self,
+        folder: Path,
+        recipe: CsmRecipe,
+        codes: Path,
+        corpus: Path,
+        group: Group,
+        codec_file: Path | None = None,
+        start: Start | None = None,
+        tuned: bool = False,
     ) -> None:
-        self.folder, self.recipe, self.group = folder, recipe, group
+        """`tuned`: the recipe leaves the model to `start`, and the run writes a whole model folder."""
+        self.folder, self.recipe, self.group, self.corpus = folder, recipe, group, corpus
+        self.start, self.tuned = start, tuned
         items, codec = load_items(codes, corpus)
-        train = items_of_split(items, "train", recipe.voices, recipe.model)
-        held_out = items_of_split(items, "validation", recipe.voices, recipe.model)
+        tokenizer = start.tokenizer if start is not None else None
+        train = items_of_split(items, "train", recipe.voices, recipe.model, tokenizer)
+        held_out = items_of_split(items, "validation", recipe.voices, recipe.model, tokenizer)
         if not train or not held_out:
             raise InputError(f"{codes} has {len(train)} training and {len(held_out)} validation items.", field="codes")
         frames = sum(turn.frames for item in train for turn in item)
@@ -75,7 +92,7 @@ class Run:
             "training_sha256": fingerprint(train),
             "validation_sha256": fingerprint(held_out),
         }
-        self.trainer = CsmTrainer(recipe, train, group)
+        self.trainer = CsmTrainer(recipe, train, group, fitting(start, recipe) if start is not None else None)
         self.validation = Validation(held_out, recipe) if group.leads else None
         self.codec = load_mimi(codec_file).eval() if codec_file is not None and group.leads else None
         self.sampled = [item[0] for item in held_out][:SAMPLED_TURNS]
@@ -137,7 +154,7 @@ class Run:
         self.say(" ".join(f"{name} {value:.3f}" for name, value in measured.items()))
         if self.codec is not None:
             folder = self.folder / "samples" / f"{self.trainer.step_number:08d}"
-            ended = write_samples(folder, self.average, self.codec, self.sampled)
+            ended = write_samples(folder, merged(self.average), self.codec, self.sampled)
             self.say(f"{ended} of {len(self.sampled)} samples ended by themselves: {folder}")
         progress = {
             "steps": self.trainer.step_number,
@@ -145,7 +162,12 @@ class Run:
             "training_minutes": round(self.trainer.seconds / 60, 1),
             "validation": {name: round(value, 4) for name, value in measured.items()},
         }
-        export_csm(self.folder / "export", self.average, self.recipe, {**self.facts, **progress})
+        facts = {**self.facts, **progress}
+        if self.tuned and self.start is not None:
+            write_model(self.folder / "export", self.average, self.start, self.recipe, self.corpus, facts)
+        else:
+            export_csm(self.folder / "export", merged(self.average), self.recipe, facts)
+        (self.folder / "MODEL_CARD.md").write_text(csm_card(self.recipe, facts, self.start), encoding="utf-8")
 
     def save(self) -> None:
         """Write a checkpoint (the leader alone)."""
@@ -166,6 +188,12 @@ class Run:
             print(f"{time.strftime('%H:%M:%S')} step {self.trainer.step_number} {text}", file=sys.stderr, flush=True)
 
 
+def _tuning(path: Path, start: Start, corpus: Path) -> CsmRecipe:
+    """A recipe for fine-tuning, filled in with the start's model and the corpus's voices."""
+    known = {voice.name: voice.speaker for voice in map(Voice.load, start.files.voices)}
+    return load_recipe(path, start.config, number_voices(voices_in(corpus), known))
+
+
 def _write_json(path: Path, values: object) -> None:
     path.write_text(json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -182,7 +210,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, help="whole budget in minutes of training")
     parser.add_argument("--steps", type=int, help="whole budget in steps")
     parser.add_argument("--pause-after", type=float, help="stop (resumable) after so many minutes of this process")
-    parser.add_argument("--from", dest="start", type=Path, help="weights to start from instead of random ones")
+    parser.add_argument("--from", dest="start", help="start from embedded, a folder, a file or a hub name")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="per process")
     parser.add_argument("--nice", type=int, default=10)
@@ -194,9 +222,10 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     group = Group()
     try:
-        run = Run(options.run, load_recipe(options.config), options.codes, options.corpus, group, options.codec)
-        if options.start is not None and run.trainer.step_number == 0:
-            load_weights(options.start, run.trainer)
+        start = start_from(options.start) if options.start else None
+        tuned = start is not None and "model" not in read_values(options.config)
+        recipe = _tuning(options.config, start, options.corpus) if start and tuned else load_recipe(options.config)
+        run = Run(options.run, recipe, options.codes, options.corpus, group, options.codec, start, tuned)
         pause = 60 * options.pause_after if options.pause_after else float("inf")
         run.train(Budget(60 * options.minutes if options.minutes else None, options.steps), pause)
     except DuologueError as error:

@@ -17,9 +17,9 @@ import torch
 
 from ..csm.alignment import pointers_from_durations
 from ..csm.config import CsmConfig
-from ..csm.frames import INACTIVE, Segment, lay_out
+from ..csm.frames import INACTIVE, Segment, hide_words, lay_out
 from ..csm.loss import Batch, collate
-from ..errors import InputError
+from ..text.tokenizer import LlamaTokenizer
 from ..text.units import END, speaker_unit, unit_durations, unit_ids, units_of
 from ..timebase import FRAME_SAMPLES
 from .batches import Stretch
@@ -35,7 +35,7 @@ class TurnRows:
 
     text: Ints
     codes: Ints
-    pointers: Ints
+    pointers: Ints | None  # None in a model without aligned text
 
     @property
     def frames(self) -> int:
@@ -55,9 +55,10 @@ class Augmentation:
     book_drop: float = 0.5  # input frames of which only the first codebooks are seen
     text_drop: float = 0.1  # text ids, and aligned units around the spoken one, that are not seen
     unaligned_context: float = 0.15  # earlier turns without aligned columns, as heard speech has none
+    wordless: float = 0.0  # turns whose words are hidden, which is what guidance compares with
 
 
-QUIET = Augmentation(0.0, 0.0, 0.0, 0.0, 0.0)
+QUIET = Augmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass
@@ -83,12 +84,22 @@ def turn_rows(turn: SpokenTurn, speaker: int, max_advance: int) -> TurnRows:
     return TurnRows(np.array(unit_ids(units), np.int64), turn.codes, pointers)
 
 
+def plain_rows(turn: SpokenTurn, speaker: int, tokenizer: LlamaTokenizer | None) -> TurnRows:
+    """A turn for a model that is not told which unit sounds: Llama's tokens, or phone units without a tokenizer."""
+    if tokenizer is not None:
+        return TurnRows(tokenizer.tokenize(turn.text, speaker), turn.codes, None)
+    units = [speaker_unit(speaker), *units_of(turn.phonemes), END]
+    return TurnRows(np.array(unit_ids(units), np.int64), turn.codes, None)
+
+
 def items_of_split(
-    items: Sequence[SpokenItem], split: str, speakers: Mapping[str, int], config: CsmConfig
+    items: Sequence[SpokenItem],
+    split: str,
+    speakers: Mapping[str, int],
+    config: CsmConfig,
+    tokenizer: LlamaTokenizer | None = None,
 ) -> list[list[TurnRows]]:
     """Items of a split as rows, without turns of voices that have no speaker id (an item ends at the first such)."""
-    if config.aligned is None:
-        raise InputError("This training reads aligned text; the config has none.", field="model.aligned")
     found = []
     for item in items:
         turns: list[TurnRows] = []
@@ -96,7 +107,11 @@ def items_of_split(
             if turn.voice not in speakers:
                 break
             clipped = SpokenTurn(**{**vars(turn), "codes": turn.codes[: config.num_codebooks]})
-            turns.append(turn_rows(clipped, speakers[turn.voice], config.aligned.max_advance))
+            speaker = speakers[turn.voice]
+            if config.aligned is None:
+                turns.append(plain_rows(clipped, speaker, tokenizer))
+            else:
+                turns.append(turn_rows(clipped, speaker, config.aligned.max_advance))
         if turns:
             found.append(turns)
     return found
@@ -111,12 +126,14 @@ def make_batch(
 ) -> TrainingBatch:
     """Lay out stretches as one padded batch; the same seed makes the same batch."""
     rng = random.Random(seed)
-    grids = []
+    spoken = []
     for stretch in stretches:
         turns = items[stretch.item][stretch.first : stretch.last]
-        grids.append(lay_out(config, [_segment(turn, turn is turns[-1], augmentation, rng) for turn in turns]))
-    batch = collate(grids)
+        spoken.append([_segment(turn, turn is turns[-1], augmentation, rng) for turn in turns])
+    batch = collate([lay_out(config, segments) for segments in spoken])
     inputs = noisy_rows(batch.rows.numpy(), config, augmentation, rng.getrandbits(64))
+    for b, segments in enumerate(spoken):
+        _hide_some(inputs[b], segments, config, augmentation.wordless, rng)
     return TrainingBatch(batch, torch.from_numpy(inputs))
 
 
@@ -140,6 +157,8 @@ def shuffled_text(items: Sequence[Sequence[TurnRows]], seed: int) -> list[list[T
 
 
 def _with_text(turn: TurnRows, text: Ints) -> TurnRows:
+    if turn.pointers is None:
+        return TurnRows(text, turn.codes, None)
     words = text[1:-1][: 2 * turn.frames]
     text = np.concatenate([turn.text[:1], words, turn.text[-1:]])
     pointers = np.minimum(np.arange(turn.frames + 1) * len(text) // (turn.frames + 1), len(text) - 1)
@@ -160,6 +179,17 @@ def fingerprint(items: Sequence[Sequence[TurnRows]]) -> str:
 def _segment(turn: TurnRows, last: bool, augmentation: Augmentation, rng: random.Random) -> Segment:
     heard = not last and rng.random() < augmentation.unaligned_context
     return Segment(turn.text, turn.codes, None if heard else turn.pointers, trained=not heard)
+
+
+def _hide_some(rows: Ints, segments: Sequence[Segment], config: CsmConfig, share: float, rng: random.Random) -> None:
+    """Hide the words of a share of the turns in one sequence's rows (S,columns), in place."""
+    start = 0
+    for segment in segments if share > 0 else ():
+        assert segment.codes is not None
+        audio = start + len(segment.text) + segment.codes.shape[1]
+        if rng.random() < share:
+            rows[start:audio] = hide_words(config, rows[start:audio])
+        start = audio + segment.ended
 
 
 def noisy_rows(rows: Ints, config: CsmConfig, augmentation: Augmentation, seed: int) -> Ints:

@@ -17,9 +17,10 @@ from ..configuration import to_dict
 from ..csm.model import Csm
 from ..errors import LayoutMismatch
 from ..text.units import UNITS
-from ..weights.csm_files import CsmWeights, read_csm, write_csm
-from .csm_loop import CsmTrainer
+from ..weights.csm_files import CsmWeights, write_csm
+from ..weights.sesame import csm_shapes
 from .csm_recipe import CsmRecipe
+from .start import Start
 
 ACCENTS = {"a": "us", "b": "gb"}  # first letter of the teacher's voice names
 # How the voice speaks unless asked otherwise; chosen on validation sentences (docs/log.md).
@@ -54,13 +55,11 @@ def export_csm(folder: Path, model: Csm, recipe: CsmRecipe, facts: dict[str, Any
     temporary.replace(folder / "csm.json")
 
 
-def load_weights(path: Path, trainer: CsmTrainer) -> None:
-    """Start a run from weights in any layout instead of random ones. Raises LayoutMismatch if they don't fit."""
-    found = read_csm(path).tensors
-    wanted = trainer.model.state_dict()
+def fitting(start: Start, recipe: CsmRecipe) -> dict[str, torch.Tensor]:
+    """Tensors to start a run from instead of random ones. Raises LayoutMismatch if the recipe's model is another."""
+    found, wanted = start.weights.tensors, csm_shapes(recipe.model)
     missing, unexpected = wanted.keys() - found.keys(), found.keys() - wanted.keys()
-    misshapen = {name for name in wanted.keys() & found.keys() if wanted[name].shape != found[name].shape}
+    misshapen = {name for name in wanted.keys() & found.keys() if tuple(found[name].shape) != tuple(wanted[name])}
     if missing or unexpected or misshapen:
-        raise LayoutMismatch.of_keys(str(path), missing | misshapen, unexpected)
-    trainer.model.load_state_dict(found)
-    trainer.average.module.load_state_dict(found)
+        raise LayoutMismatch.of_keys(start.name, missing | misshapen, unexpected)
+    return found

@@ -27,6 +27,7 @@ from .batches import BatchPlan, Cursor
 from .checkpoints import AveragedWeights, Tensors, collect, restore
 from .csm_data import TrainingBatch, TurnRows, make_batch, part_of_batch
 from .csm_recipe import CsmRecipe
+from .lora import add_adapters, frozen_names
 from .parallel import Group
 
 Items = Sequence[Sequence[TurnRows]]
@@ -36,13 +37,21 @@ MAX_SKIPPED = 20  # steps left out in a row before giving up
 class CsmTrainer:
     """Everything that changes during a run. `state` and `load_state` carry it through a checkpoint."""
 
-    def __init__(self, recipe: CsmRecipe, items: Items, group: Group | None = None) -> None:
+    def __init__(
+        self, recipe: CsmRecipe, items: Items, group: Group | None = None, start: Tensors | None = None
+    ) -> None:
+        """`start` holds the weights to go on from (the house's names); without it they are random."""
         self.recipe = recipe
         self.items = items
         self.group = group or Group()
         torch.manual_seed(recipe.seed)
         self.model = Csm(recipe.model)
-        self.average = AveragedWeights(copy.deepcopy(self.model), recipe.optimization.average_decay)
+        if start is not None:
+            self.model.load_state_dict(start)
+        if recipe.lora is not None:
+            add_adapters(self.model, recipe.lora)
+        still = {id(parameter): parameter for parameter in self.model.parameters() if not parameter.requires_grad}
+        self.average = AveragedWeights(copy.deepcopy(self.model, still), recipe.optimization.average_decay)
         add_dropout(self.model, recipe.optimization.dropout)
         self.optimizer = build_optimizer(self.model, recipe)
         frames = [[turn.frames for turn in item] for item in items]
@@ -64,7 +73,7 @@ class CsmTrainer:
         rate = recipe.optimization.rate(self.step_number, progress)
         self.optimizer.zero_grad()
         losses = self._backward(whole)
-        group.sum_gradients(self.model.parameters())
+        group.sum_gradients(parameter for parameter in self.model.parameters() if parameter.requires_grad)
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optimization.clip, foreach=True))
         if self._sane(norm):
             for options in self.optimizer.param_groups:
@@ -117,6 +126,7 @@ class CsmTrainer:
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """Tensors and facts that a checkpoint holds."""
         tensors = collect({"model": self.model, "average": self.average.module}, {"adamw": self.optimizer})
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in self._frozen()}
         facts = {
             "cursor": asdict(self.cursor),
             "norms": self.norms,
@@ -128,11 +138,18 @@ class CsmTrainer:
 
     def load_state(self, tensors: Tensors, facts: dict[str, Any]) -> None:
         """Go on where `state` was taken."""
-        restore(tensors, {"model": self.model, "average": self.average.module}, {"adamw": self.optimizer})
+        whole = {**self._frozen(), **tensors}
+        restore(whole, {"model": self.model, "average": self.average.module}, {"adamw": self.optimizer})
         self.step_number = facts["step"]
         self.cursor = Cursor(**facts["cursor"])
         self.norms, self.skipped = facts["norms"], facts["skipped"]
         self.frames_seen, self.seconds = facts["frames_seen"], facts["seconds"]
+
+    def _frozen(self) -> Tensors:
+        """What adapters leave as it was, under its names in a checkpoint, which doesn't hold it."""
+        weights = self.model.state_dict()
+        names = frozen_names(self.model)
+        return {f"module.{kind}.{name}": weights[name] for kind in ("model", "average") for name in names}
 
 
 def compute_losses(
@@ -169,8 +186,9 @@ def counts(batch: TrainingBatch, config: CsmConfig, weights: LossWeights) -> tup
 def build_optimizer(model: nn.Module, recipe: CsmRecipe) -> torch.optim.Optimizer:
     """AdamW that decays matrices, but neither embeddings nor scales."""
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    decayed = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in tables]
-    plain = [p for p in model.parameters() if p.ndim < 2 or id(p) in tables]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim >= 2 and id(p) not in tables]
+    plain = [p for p in trained if p.ndim < 2 or id(p) in tables]
     options = recipe.optimization
     groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     first, second = options.betas

@@ -6,13 +6,15 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from ..configuration import from_dict
+from ..configuration import from_dict, to_dict
 from ..csm.config import CsmConfig
 from ..csm.loss import LossWeights
 from ..errors import InputError
 from .batches import Phase
 from .csm_data import Augmentation
+from .lora import LoraConfig
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class CsmRecipe:
     validate_every: int = 400  # steps
     checkpoint_minutes: float = 4.0
     seed: int = 1
+    lora: LoraConfig | None = None  # adapters instead of whole weights
 
     def __post_init__(self) -> None:
         if self.precision not in ("float32", "bfloat16"):
@@ -60,10 +63,32 @@ class CsmRecipe:
             raise InputError("The last phase should last until 1.", field="phases")
 
 
-def load_recipe(path: Path) -> CsmRecipe:
-    """Read a recipe's JSON. Raises InputError naming the key that is unknown, missing or mistyped."""
+def load_recipe(path: Path, model: CsmConfig | None = None, voices: dict[str, int] | None = None) -> CsmRecipe:
+    """Read a recipe's JSON. Raises InputError naming the key that is unknown, missing or mistyped.
+
+    `model` and `voices` stand for those that a recipe for fine-tuning leaves out; it can't name another model.
+    """
+    values = read_values(path)
+    if voices is not None:
+        values.setdefault("voices", voices)
+    if model is not None:
+        values.setdefault("model", to_dict(model))
+    recipe = from_dict(CsmRecipe, values, path.name)
+    if model is not None and recipe.model != model:
+        raise InputError(
+            f"{path.name} describes another model than the one to start from.",
+            hint="Leave `model` out of a recipe for fine-tuning.",
+            field="model",
+        )
+    return recipe
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The JSON of a recipe."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is no readable recipe: {error}.", field="config") from error
-    return from_dict(CsmRecipe, values, path.name)
+    if not isinstance(values, dict):
+        raise InputError(f"{path} should hold a mapping.", field="config")
+    return values

@@ -66,13 +66,13 @@ def encode_turns(codec: Mimi, turns: list[np.ndarray]) -> list[np.ndarray]:
     return [codes[index] for index in range(len(turns))]
 
 
-def main() -> None:
+def main(given: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--codec", type=Path, required=True)
     parser.add_argument("--shards", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     torch.set_num_threads(1)
     print(encode_shards(load_mimi(arguments.codec), arguments.shards, arguments.out), "shards encoded")
 

@@ -58,7 +58,7 @@ def shift_shard(codec: Mimi, mark: str, listing: Path, out: Path, codes: Path, u
     write_code_shard(codes / f"{name}.safetensors", encode_turns(codec, waves), mark, digest)
 
 
-def main() -> None:
+def main(given: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--codec", type=Path, required=True)
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the shifted listings")
     parser.add_argument("--codes", type=Path, required=True, help="folder for their codes")
     parser.add_argument("--units", type=int, default=1, help="how many 25 ms units to cut off, 1 to 4")
-    options = parser.parse_args()
+    options = parser.parse_args(given)
     torch.set_num_threads(1)
     codec = load_mimi(options.codec)
     mark = fingerprint(codec)

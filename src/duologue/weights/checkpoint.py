@@ -1,4 +1,4 @@
-"""A checkpoint on disk: which files it is, what they hold, in whose layout. Reads safetensors only, never pickles.
+"""A checkpoint on disk: which files it is, what they hold, in whose layout. Safetensors and GGUF, never pickles.
 
 Headers are read without torch and without touching the tensors, so that a file can be looked at before it is loaded.
 """
@@ -13,19 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import WeightsDamaged, WeightsNotFound
+from .gguf_file import is_gguf
 from .hub import MAX_JSON_BYTES, WEIGHT_NAMES, shard_names
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Layout = Literal["duologue", "sesame", "transformers-csm", "kyutai-mimi", "transformers-mimi", "unknown"]
+    from .model_parts import ModelParts
+
+SafeLayout = Literal["duologue", "sesame", "transformers-csm", "kyutai-mimi", "transformers-mimi", "mlx", "unknown"]
+Layout = str  # a SafeLayout, or a GGUF file's: duologue-gguf, llama-csm, llama-mimi, crispasr, csm-rs, codec-cpp
 MAX_HEADER_BYTES = 100 * 2**20
 METADATA_KEY = "duologue"  # our own files carry their config under this key
 DTYPE_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
     "I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8,
 }  # fmt: skip
-_SIGNS: tuple[tuple[Layout, tuple[str, ...]], ...] = (
+_SIGNS: tuple[tuple[SafeLayout, tuple[str, ...]], ...] = (
     ("sesame", ("codebook0_head.weight", "backbone.norm.scale")),
     ("transformers-csm", ("lm_head.weight", "depth_decoder.codebooks_head.weight")),
     ("kyutai-mimi", ("downsample.conv.conv.conv.weight",)),
@@ -39,26 +43,32 @@ class TensorInfo:
 
     dtype: str
     shape: tuple[int, ...]
+    stored: int | None = None  # bytes on disk, where the type and the shape alone don't tell
 
     @property
     def bytes(self) -> int:
         """Bytes on disk."""
+        if self.stored is not None:
+            return self.stored
         return math.prod(self.shape) * DTYPE_BYTES[self.dtype]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One model's files: one .safetensors or several shards, and the config.json beside them if there is one."""
+    """One model's files: a .safetensors, several shards, or GGUF; and the config.json beside them if there is one."""
 
     path: Path
     files: tuple[Path, ...]
     tensors: Mapping[str, TensorInfo]
     metadata: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] | None = None
+    parts: ModelParts | None = None  # of a GGUF file: what it holds, whoever wrote it
 
     @property
     def layout(self) -> Layout:
         """Whose names these are."""
+        if self.parts is not None:
+            return self.parts.layout
         if METADATA_KEY in self.metadata:
             return "duologue"
         for layout, signs in _SIGNS:
@@ -86,12 +96,14 @@ class Checkpoint:
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Look at a .safetensors file, an index of shards, or a folder that holds either.
+    """Look at a .safetensors or .gguf file, an index of shards, or a folder that holds one of them.
 
     Raises WeightsNotFound if there is none, WeightsDamaged if a file is truncated or no weight file.
     """
     path = Path(path)
     files = _weight_files(path)
+    if is_gguf(files[0]):
+        return _gguf_checkpoint(path, files[0])
     tensors: dict[str, TensorInfo] = {}
     metadata: dict[str, str] = {}
     for file in files:
@@ -104,14 +116,28 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(path, tuple(files), tensors, metadata, _beside(folder / "config.json"))
 
 
+def _gguf_checkpoint(path: Path, file: Path) -> Checkpoint:
+    """What a GGUF file holds; with it, the files that belong to it, whose tensors' names may be the same."""
+    from .gguf_file import open_gguf
+    from .gguf_models import open_model
+
+    parts = open_model(file)
+    tensors = {}
+    for each in parts.files:
+        prefix = f"{each.name}: " if len(parts.files) > 1 else ""
+        for name, tensor in open_gguf(each).tensors.items():
+            tensors[prefix + name] = TensorInfo(tensor.type, tensor.shape, tensor.data.nbytes)
+    return Checkpoint(path, parts.files, tensors, parts=parts)
+
+
 def _weight_files(path: Path) -> list[Path]:
     if path.is_dir():
         named = [path / name for name in WEIGHT_NAMES if (path / name).is_file()]
-        found = named or sorted(path.glob("*.safetensors"))
+        found = named or sorted(path.glob("*.safetensors")) or _gguf_files(path)
         if len(named) == 0 and len(found) > 1:
             raise WeightsNotFound(f"{path} holds {len(found)} weight files.", hint="Name the one to load.")
         if not found:
-            raise WeightsNotFound(f"{path} holds no .safetensors file.", hint="Is it a model's folder?")
+            raise WeightsNotFound(f"{path} holds no .safetensors or .gguf file.", hint="Is it a model's folder?")
         path = found[0]
     if not path.is_file():
         raise WeightsNotFound(f"There is no file {path}.", hint="Check the path.")
@@ -122,6 +148,13 @@ def _weight_files(path: Path) -> list[Path]:
         if not shard.is_file():
             raise WeightsNotFound(f"{path.name} names {shard.name}, which is not there.", hint="Fetch it too.")
     return shards
+
+
+def _gguf_files(folder: Path) -> list[Path]:
+    """The GGUF files to choose from: of a set, only the backbone, which leads to the others."""
+    found = sorted(folder.glob("*.gguf"))
+    backbones = [path for path in found if "backbone" in path.name]
+    return backbones or found
 
 
 def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:

@@ -1,4 +1,4 @@
-"""A CSM from disk and to disk, in any of its layouts: Sesame's, transformers', and our own single file.
+"""A CSM from disk and to disk: from any layout, and into Sesame's, transformers' and our own safetensors file.
 
 Our own file is a safetensors file with the house's names and, in its metadata, the config as JSON: one file is all of a
 model. Every way in ends in the same tensors; none is changed on the way but for the order of rotary rows.
@@ -49,6 +49,8 @@ def read_csm(path: str | Path, *, as_arrays: bool = False) -> CsmWeights:
     Raises WeightsNotFound, WeightsDamaged, LayoutMismatch (naming tensors), or InputError (naming a config's key).
     """
     checkpoint = open_checkpoint(path)
+    if checkpoint.parts is not None:
+        return _from_parts(checkpoint, as_arrays)
     config = csm_config(checkpoint)
     where = str(checkpoint.path)
     tensors, codec = transformers_csm.split_codec(
@@ -63,8 +65,20 @@ def read_csm(path: str | Path, *, as_arrays: bool = False) -> CsmWeights:
     return CsmWeights(config, tensors, checkpoint.layout, codec, codec_config)
 
 
+def _from_parts(checkpoint: Checkpoint, as_arrays: bool) -> CsmWeights:
+    """Of GGUF files and MLX's: the arrays as they are stored, or tensors of them."""
+    from .stored_array import as_tensor
+
+    assert checkpoint.parts is not None
+    part = checkpoint.parts.speech_model()
+    arrays = part.arrays if as_arrays else {name: as_tensor(array) for name, array in part.arrays.items()}
+    return CsmWeights(part.config, arrays, checkpoint.layout)
+
+
 def csm_config(checkpoint: Checkpoint) -> CsmConfig:
     """The config of a CSM's checkpoint: its own metadata, the config.json of either maker, or its tensors' shapes."""
+    if checkpoint.parts is not None:
+        return checkpoint.parts.speech_model().config
     layout, values = checkpoint.layout, checkpoint.config
     if layout == "duologue":
         return _own_config(checkpoint)

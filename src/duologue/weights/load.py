@@ -1,24 +1,27 @@
 """From a name to files: the embedded voice, a hub repository, a folder or a file. Knows paths, builds nothing.
 
-A model of ours is a folder: csm.safetensors, codec.safetensors, voices/, and model.json that tells how it reads text.
-Sesame's and transformers' models come as they are published; Mimi is then inside, beside, or fetched from Kyutai.
+A model of ours is a folder: csm.safetensors, codec.safetensors, voices/, and model.json that tells how it reads text;
+or one GGUF file that holds all of that. Other makers' models come as they are published; Mimi is then inside, beside,
+or fetched from Kyutai.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ..configuration import from_dict
 from ..errors import InputError, WeightsNotFound
-from .checkpoint import open_checkpoint, read_json
+from .checkpoint import Checkpoint, open_checkpoint, read_json
 from .embedded import embedded_folder
 from .hub import ANYHOW, HubAccess, fetch_file, fetch_model, is_repository
+from .model_parts import ModelParts, StoredVoice
 
 TextKind = Literal["phones", "llama"]
 OWN_CARD = "model.json"
-CODEC_NAMES = ("codec.safetensors", "tokenizer-e351c8d8-checkpoint125.safetensors")
+CODEC_NAMES = ("codec.safetensors", "tokenizer-e351c8d8-checkpoint125.safetensors", "kyutai-mimi.gguf")
 KYUTAI_REPOSITORY = "kyutai/moshiko-pytorch-bf16"
 KYUTAI_FILE = "tokenizer-e351c8d8-checkpoint125.safetensors"
 
@@ -50,6 +53,12 @@ class ModelFiles:
     codec: Path | None
     tokenizer: Path | None
     voices: tuple[Path, ...]
+    inside: ModelParts | None = None  # a GGUF model: it may hold voices and a tokenizer
+
+    @property
+    def stored_voices(self) -> tuple[StoredVoice, ...]:
+        """Voices inside the model's own file."""
+        return () if self.inside is None else self.inside.voices
 
 
 def locate(source: str | Path | None = None, access: HubAccess = ANYHOW) -> ModelFiles:
@@ -64,7 +73,8 @@ def locate(source: str | Path | None = None, access: HubAccess = ANYHOW) -> Mode
     if isinstance(source, str) and is_repository(source):
         return _foreign(fetch_model(source, access), source, access)
     raise WeightsNotFound(
-        f"There is no model {str(source)!r}.", hint="Give a folder, a .safetensors file or a hub name: owner/name."
+        f"There is no model {str(source)!r}.",
+        hint="Give a folder, a .safetensors or .gguf file, or a hub name: owner/name.",
     )
 
 
@@ -75,13 +85,15 @@ def locate_codec(source: str | Path | None = None, access: HubAccess = ANYHOW) -
         checkpoint = open_checkpoint(path)
         if checkpoint.layout in ("kyutai-mimi", "transformers-mimi"):
             return path if path.is_dir() or checkpoint.layout == "kyutai-mimi" else path.parent
+        if checkpoint.parts is not None and checkpoint.parts.csm is None:
+            return checkpoint.files[0]
     return locate(source, access)
 
 
 def _of_folder(folder: Path, access: HubAccess) -> ModelFiles:
     if not (folder / OWN_CARD).is_file():
         return _foreign(folder, folder.name, access)
-    card = _card(folder / OWN_CARD)
+    card = _card(read_json(folder / OWN_CARD), str(folder / OWN_CARD))
     csm = folder / "csm.safetensors"
     if not csm.is_file():
         raise WeightsNotFound(f"{folder} has {OWN_CARD} but no csm.safetensors.", hint="Copy the whole folder.")
@@ -89,12 +101,11 @@ def _of_folder(folder: Path, access: HubAccess) -> ModelFiles:
     return ModelFiles(card, csm, _codec_beside(folder, csm, access), _tokenizer_in(folder), voices)
 
 
-def _card(path: Path) -> ModelCard:
-    values: dict[str, Any] = read_json(path)
+def _card(values: Mapping[str, Any], where: str) -> ModelCard:
     try:
-        return from_dict(ModelCard, values, path.name)
+        return from_dict(ModelCard, values, OWN_CARD)
     except InputError as error:
-        raise InputError(f"{path}: {error.message}", hint=error.hint, field=error.field) from error
+        raise InputError(f"{where}: {error.message}", hint=error.hint, field=error.field) from error
 
 
 def _of_file(path: Path, access: HubAccess) -> ModelFiles:
@@ -108,10 +119,20 @@ def _foreign(path: Path, name: str, access: HubAccess) -> ModelFiles:
     """A model in somebody else's layout, or a file of ours without its folder."""
     folder = path if path.is_dir() else path.parent
     checkpoint = open_checkpoint(path)
+    if checkpoint.parts is not None:
+        return _of_parts(checkpoint, checkpoint.parts, access)
     inside = any(key.startswith("codec_model.") for key in checkpoint.tensors)
     codec = None if inside else _codec_beside(folder, path, access)
     text: TextKind = "phones" if checkpoint.layout == "duologue" else "llama"
     return ModelFiles(ModelCard(name, text), path, codec, _tokenizer_in(folder), ())
+
+
+def _of_parts(checkpoint: Checkpoint, parts: ModelParts, access: HubAccess) -> ModelFiles:
+    """A model in GGUF: everything is in its file, but perhaps for the codec and the tokenizer."""
+    file = parts.files[0]
+    codec = file if parts.codec is not None else _codec_beside(file.parent, file, access)
+    card = {"name": file.stem, "text": "llama"} | dict(parts.card)
+    return ModelFiles(_card(card, file.name), checkpoint.path, codec, _tokenizer_in(file.parent), (), parts)
 
 
 def _codec_beside(folder: Path, csm: Path, access: HubAccess) -> Path:

@@ -1,4 +1,4 @@
-"""Load and save a Mimi codec in either layout, whole and strictly. Knows files and configs; the layouts know the names.
+"""Load a Mimi codec from any layout and save it in two, strictly. Knows files and configs; layouts know the names.
 
 Kyutai's layout is one .safetensors file; our config travels in its metadata, and a file without one tells its sizes by
 its shapes. The transformers layout is a folder with config.json and model.safetensors.
@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..configuration import from_dict, to_dict
 from ..errors import InputError, LayoutMismatch, WeightsDamaged, WeightsNotFound
 from ..mimi.config import MimiConfig
 from . import kyutai, mimi_transformers
+from .gguf_file import is_gguf
+from .gguf_models import open_model
+from .layout import check_names
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,12 +30,15 @@ MAX_CONFIG_BYTES = 2**20
 
 
 def load_mimi(source: str | Path, config: MimiConfig | None = None) -> Mimi:
-    """The codec in a .safetensors file (Kyutai's layout) or a folder (the layout of transformers), float32, on the CPU.
+    """The codec in a .safetensors file (Kyutai's layout), a folder (transformers') or a GGUF file, float32, on the CPU.
 
     A `config` given here overrides what the file says of itself. Raises WeightsNotFound, WeightsDamaged,
     LayoutMismatch, or InputError for a config that can't be honoured.
     """
     source = Path(source)
+    if is_gguf(source):
+        part = open_model(source).sound_codec()
+        return from_ours(part.arrays, config or part.config)
     if source.is_dir():
         if config is None:
             config = mimi_transformers.read_config(_read_json(source / "config.json"))
@@ -72,6 +78,15 @@ def from_kyutai(tensors: Mapping[str, Tensor], config: MimiConfig | None = None)
     if names.keys() != named.keys():
         raise LayoutMismatch.of_keys("the file", names.keys() - named.keys(), named.keys() - names.keys())
     return _fill(empty, {names[theirs]: tensor for theirs, tensor in named.items()})
+
+
+def from_ours(arrays: Mapping[str, Any], config: MimiConfig) -> Mimi:
+    """A codec from arrays under our own names, as they lie in GGUF files."""
+    from .stored_array import as_tensor
+
+    empty = _empty(config)
+    check_names(arrays, empty.state_dict(), "the codec's file")
+    return _fill(empty, {name: as_tensor(array) for name, array in arrays.items()})
 
 
 def from_transformers(tensors: Mapping[str, Tensor], config: MimiConfig) -> Mimi:

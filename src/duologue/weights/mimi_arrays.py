@@ -1,4 +1,4 @@
-"""Load a Mimi codec into numpy, from a file in Kyutai's layout (ours is one). Needs no torch."""
+"""Load a Mimi codec into numpy, from a file in Kyutai's layout (ours is one) or a GGUF file. Needs no torch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from .mimi import own_config
 
 
 def load_torchless_mimi(path: str | Path) -> TorchlessMimi:
-    """The codec in a .safetensors file. Raises WeightsNotFound, WeightsDamaged, LayoutMismatch or InputError."""
+    """The codec in a .safetensors or GGUF file. Raises WeightsNotFound, WeightsDamaged, LayoutMismatch or InputError."""
     checkpoint = open_checkpoint(path)
+    if checkpoint.parts is not None:
+        part = checkpoint.parts.sound_codec()
+        return TorchlessMimi(part.config, Tensors(part.arrays))
     named: dict[str, Any] = kyutai.canonical(cast("Any", load_arrays(checkpoint)))  # it only looks at names
     shapes = {name: tuple(array.shape) for name, array in named.items()}
     config = own_config(dict(checkpoint.metadata)) or kyutai.infer_config(shapes)

@@ -15,6 +15,14 @@ LEAST_USAGE = 1e-5
 Codes = npt.NDArray[np.int64]
 
 
+def centroids(tensors: Tensors, config: QuantizerConfig) -> Floats:
+    """The vectors (V,C) of one codebook, stored as running sums."""
+    sums = tensors.take("embedding_sum", config.entries, config.width)
+    usage = tensors.take("cluster_usage", config.entries)
+    vectors: Floats = (sums / np.maximum(usage, LEAST_USAGE)[:, None]).astype(np.float32)
+    return vectors
+
+
 class ResidualQuantizer:
     """A projection to C, a row of codebooks, a projection back to D."""
 
@@ -24,10 +32,7 @@ class ResidualQuantizer:
         self.project_out = Product(tensors.take("project_out.weight", width, inner, 1)[..., 0].T)
         self.centroids: list[Floats] = []
         for i in range(codebooks):
-            sums = tensors.take(f"codebooks.{i}.embedding_sum", config.entries, inner)
-            usage = tensors.take(f"codebooks.{i}.cluster_usage", config.entries)
-            centroids = (sums / np.maximum(usage, LEAST_USAGE)[:, None]).astype(np.float32)
-            self.centroids.append(centroids)
+            self.centroids.append(centroids(tensors.within(f"codebooks.{i}"), config))
         self._half_norms = [np.square(book).sum(-1) / 2 for book in self.centroids]
         self._nearness = [Product(book.T) for book in self.centroids]
 
@@ -70,18 +75,22 @@ class SplitQuantizer:
         return latents + self.acoustic.decode(acoustic) if len(acoustic) else latents
 
     def fingerprint(self) -> str:
-        """Names the meaning of the codes, as mimi/sounding.py does: a hash of the quantizer's tensors."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        size, semantic = self.config, self.config.semantic
-        for part, books in (("semantic", semantic), ("acoustic", size.codebooks - semantic)):
-            shapes[f"{part}.project_in.weight"] = (size.width, self._width, 1)
-            shapes[f"{part}.project_out.weight"] = (self._width, size.width, 1)
-            for i in range(books):
-                shapes[f"{part}.codebooks.{i}.cluster_usage"] = (size.entries,)
-                shapes[f"{part}.codebooks.{i}.embedding_sum"] = (size.entries, size.width)
-                shapes[f"{part}.codebooks.{i}.initialized"] = (1,)
-        digest = hashlib.blake2b(digest_size=8)
-        for name, shape in sorted(shapes.items()):
-            digest.update(name.encode())
-            digest.update(self._tensors.take(name, *shape).tobytes())
-        return digest.hexdigest()
+        """Names the meaning of the codes."""
+        return fingerprint(self._tensors, self._width, self.config)
+
+
+def fingerprint(tensors: Tensors, width: int, size: QuantizerConfig) -> str:
+    """Names the meaning of the codes, as mimi/sounding.py does: a hash of the quantizer's tensors."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for part, books in (("semantic", size.semantic), ("acoustic", size.codebooks - size.semantic)):
+        shapes[f"{part}.project_in.weight"] = (size.width, width, 1)
+        shapes[f"{part}.project_out.weight"] = (width, size.width, 1)
+        for i in range(books):
+            shapes[f"{part}.codebooks.{i}.cluster_usage"] = (size.entries,)
+            shapes[f"{part}.codebooks.{i}.embedding_sum"] = (size.entries, size.width)
+            shapes[f"{part}.codebooks.{i}.initialized"] = (1,)
+    digest = hashlib.blake2b(digest_size=8)
+    for name, shape in sorted(shapes.items()):
+        digest.update(name.encode())
+        digest.update(tensors.take(name, *shape).tobytes())
+    return digest.hexdigest()
