@@ -107,6 +107,7 @@ def write_model(out: Path, facts: dict[str, Any]) -> None:
         "depth_temperature": sampling["depth"]["temperature"],
         "depth_top_k": sampling["depth"]["top_k"],
         "advance_temperature": sampling["advance"]["temperature"],
+        "guidance": sampling.get("guidance"),
     }
     (out / "model.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 

@@ -208,6 +208,7 @@ def _usual(card: ModelCard) -> GenerationConfig:
         depth_temperature=card.depth_temperature,
         depth_top_k=card.depth_top_k,
         advance_temperature=card.advance_temperature,
+        guidance=card.guidance,
     )
 
 
@@ -271,7 +272,8 @@ def build(files: ModelFiles, device: str, engine: str, access: HubAccess = ANYHO
 
         network, codec = assemble(files, device, engine)
     reader = reader_for(files, network.config, access)
-    voices = {voice.name: voice for voice in map(Voice.load, files.voices)}
+    inside = (Voice.from_parts(stored.card, stored.arrays, str(files.csm)) for stored in files.stored_voices)
+    voices = {voice.name: voice for voice in [*map(Voice.load, files.voices), *inside]}
     return Model(files.card, network, codec, reader, voices)
 
 

@@ -108,4 +108,6 @@ def reader_for(files: ModelFiles, config: CsmConfig, access: HubAccess) -> Reade
 def _llama(files: ModelFiles, access: HubAccess) -> LlamaTokenizer:
     if files.tokenizer is not None:
         return LlamaTokenizer.load(files.tokenizer)
+    if files.inside is not None and (raw := files.inside.tokenizer()) is not None:
+        return LlamaTokenizer.from_json(raw, str(files.csm))
     return find_tokenizer(lambda repository, name: fetch_file(repository, name, access))

@@ -33,6 +33,9 @@ class GenerationConfig:
     """How to speak. `temperature` and `top_k` None are the model's own choice (0.9 and 50 if it makes none); `depth_*`
     and `advance_temperature` override their stage, None leaves the common value.
 
+    `guidance` above 1 draws codes further from what the model would say without the words (classifier-free guidance, for
+    models trained with hidden words; twice the work); None is the model's own choice, 1 is off.
+
     `max_seconds` limits the whole speech; `retries` is how often a sentence that failed its checks is tried again
     with another seed; `check` False returns whatever the model gives; `normalise` False leaves the text as written.
     """
@@ -42,6 +45,7 @@ class GenerationConfig:
     depth_temperature: float | None = None
     depth_top_k: int | None = None
     advance_temperature: float | None = None
+    guidance: float | None = None
     max_seconds: float | None = None
     retries: int = 3
     check: bool = True
@@ -52,6 +56,8 @@ class GenerationConfig:
             value = getattr(self, name)
             if value is not None and not 0.0 <= value <= 10.0:
                 raise InputError(f"{name} is {value}; it goes from 0 (greedy) to 10.", field=name)
+        if self.guidance is not None and not 0.0 <= self.guidance <= 10.0:
+            raise InputError(f"guidance is {self.guidance}; it goes from 0 to 10, 1 is off.", field="guidance")
         for name in ("top_k", "depth_top_k"):
             value = getattr(self, name)
             if value is not None and value < 0:
@@ -65,7 +71,7 @@ class GenerationConfig:
         """These options, with a model's usual sampling where none was asked for."""
         heat = ("temperature", "depth_temperature", "advance_temperature") if self.temperature is None else ()
         top = ("top_k", "depth_top_k") if self.top_k is None else ()
-        given = {name: getattr(self, name) for name in (*heat, *top)}
+        given = {name: getattr(self, name) for name in (*heat, *top, "guidance")}
         return replace(self, **{name: getattr(usual, name) for name, value in given.items() if value is None})
 
     def sampling(self, seed: int) -> FrameSampling:
@@ -77,7 +83,7 @@ class GenerationConfig:
         depth = Sampling(depth_heat, top_k if self.depth_top_k is None else self.depth_top_k)
         move = min(heat, usual.advance.temperature) if self.advance_temperature is None else self.advance_temperature
         first, advance = Sampling(heat, top_k), Sampling(move, usual.advance.top_k)
-        return FrameSampling(seed, first, depth, advance)
+        return FrameSampling(seed, first, depth, advance, 1.0 if self.guidance is None else self.guidance)
 
 
 class Decoder(Protocol):

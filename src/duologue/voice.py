@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -119,9 +120,13 @@ class Voice:
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Voice:
         """Read a voice file, strictly. Raises VoiceError for anything else."""
-        card, tensors = _read(Path(path))
-        values = _checked_card(card, str(path))
-        audio, codes, pointers = _checked_tensors(tensors, str(path))
+        return cls.from_parts(*_read(Path(path)), str(path))
+
+    @classmethod
+    def from_parts(cls, card: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str) -> Voice:
+        """A voice from its card and arrays as a file holds them, checked strictly. Raises VoiceError."""
+        values = _checked_card(dict(card), where)
+        audio, codes, pointers = _checked_tensors(arrays, where)
         return cls(audio=audio, codes=codes, pointers=pointers, **values)
 
 
@@ -235,7 +240,7 @@ def _checked_card(card: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _checked_tensors(
-    tensors: dict[str, np.ndarray], where: str
+    tensors: Mapping[str, np.ndarray], where: str
 ) -> tuple[Audio, npt.NDArray[np.int64] | None, npt.NDArray[np.int64] | None]:
     audio = tensors.get("audio")
     if audio is None or audio.ndim != 1 or audio.dtype != np.int16 or not 0 < len(audio) <= MAX_SECONDS * RATE_HZ:

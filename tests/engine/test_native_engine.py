@@ -14,9 +14,11 @@ from duologue.csm.config import AlignedText, CsmConfig, RopeScaling, StackConfig
 from duologue.csm.frames import audio_rows, is_eos, lay_out
 from duologue.csm.model import Csm
 from duologue.engine.base import Engine, Frame, FrameRequest, FrameSampling, Sampling
+from duologue.engine.generator import Limits, Utterance, begin, generate_frames, step
 from duologue.engine.native_engine import NativeCache, NativeEngine, available_paths
 from duologue.engine.torch_engine import TorchEngine
 from duologue.errors import BackendUnavailable, InputError, WeightsDamaged
+from duologue.native import binding
 from tests.csm.sizes import ALIGNED, PLAIN, build, dialogue
 
 # widths that are no multiple of any vector, three query heads to a key head
@@ -107,6 +109,69 @@ def test_float32_speaks_the_torch_engines_codes(name: str, sampling: FrameSampli
         speak(engine[name], with_sampling(start(engine[name]), sampling, allow_eos), 25) for engine in (NATIVE, TORCH)
     ]
     assert spoken[0] == spoken[1]
+
+
+def guided(engine: Engine, scale: float, seed: int = 3) -> Utterance:
+    segments = dialogue(engine.config, [(5, 6), (7, None)], seed)
+    sampling = dataclasses.replace(ANYTHING, seed=seed, guidance=scale)
+    return begin(engine, engine.new_cache(), lay_out(engine.config, segments), segments[-1].text, sampling, Limits(14))
+
+
+def said(engine: Engine, utterance: Utterance) -> list[list[int]]:
+    return [[*frame.codes.tolist(), frame.advance] for frame in generate_frames(engine, utterance)]
+
+
+@pytest.mark.parametrize("name", ["plain", "aligned", "odd", "one codebook"])
+def test_guidance_is_the_same_on_both_engines_and_changes_what_is_said(name: str) -> None:
+    native, plain = NATIVE[name], TORCH[name]
+    strong = said(native, guided(native, 4.0))
+    assert strong == said(plain, guided(plain, 4.0))
+    assert strong != said(native, guided(native, 1.0))
+
+
+@pytest.mark.parametrize("kind", ["native", "torch"])
+def test_guided_rows_beside_others_are_what_they_are_alone(kind: str) -> None:
+    """More readings than one call of the native engine takes, guided and unguided mixed."""
+    engine: Engine = {"native": NATIVE, "torch": TORCH}[kind]["aligned"]
+    scales = [1.0, 2.0, 4.0, 1.0, 3.0, 1.5] * (6 if kind == "native" else 1)
+    together = [guided(engine, scale, seed) for seed, scale in enumerate(scales)]
+    while live := [utterance for utterance in together if utterance.ending is None]:
+        step(engine, live)
+    for seed, scale in enumerate(scales):
+        alone = guided(engine, scale, seed)
+        said(engine, alone)
+        np.testing.assert_array_equal(together[seed].segment().codes, alone.segment().codes)
+
+
+def test_guidance_moves_logits_away_from_the_wordless_reading() -> None:
+    engine, model = NATIVE["aligned"], MODELS["aligned"]
+    utterance = guided(engine, 2.5)
+    request = utterance.request()
+    assert request.guide is not None
+    lone = [dataclasses.replace(request, cache=c.fork(), row=r, guide=None) for c, r in
+            ((request.cache, request.row), (request.guide.cache, request.guide.row))]  # fmt: skip
+    codes = np.arange(1, engine.config.num_codebooks + 1)
+    full, wordless = (engine.trace(r, codes)[1] for r in lone)
+    mixed = engine.trace(request, codes)[1]
+    for part in ("first_logits", "depth_logits"):
+        a, b = getattr(full, part), getattr(wordless, part)
+        np.testing.assert_allclose(getattr(mixed, part), b + 2.5 * (a - b), atol=1e-5)
+    np.testing.assert_array_equal(mixed.advance_logits, full.advance_logits)
+    assert not model.training
+
+
+def test_a_guide_that_belongs_to_nobody_is_refused() -> None:
+    engine = NATIVE["plain"]
+    request = start(engine)
+    twice = [dataclasses.replace(request, cache=request.cache.fork()) for _ in range(2)]
+    slots = (binding.CRequest * 2)()
+    rows = np.stack([request.row, request.row]).astype(np.int64)
+    for i, one in enumerate(twice):
+        engine._fill(slots[i], one, binding.address(rows) + i * rows.strides[0])
+    slots[1].guide_of = 1
+    out = np.empty((2, engine.config.num_codebooks + 1), np.int64)
+    with pytest.raises(InputError, match="guide"):
+        binding.check(binding.library().dl_frames(engine._handle, slots, 2, binding.address(out)))
 
 
 def test_an_end_that_is_not_allowed_is_not_spoken() -> None:

@@ -41,7 +41,7 @@ def test_the_expected_tensors_are_the_modules(config: object) -> None:
     assert {name: array.shape for name, array in weights.items()} == expected_shapes(config)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("plan", ["bfloat16", "int8", "int4"])
+@pytest.mark.parametrize("plan", ["bfloat16", "int8", "int4", "compact"])
 @pytest.mark.parametrize("config", BOTH, ids=["plain", "aligned"])
 def test_a_rounded_network_is_the_torch_network_of_its_rounded_weights(config: object, plan: str) -> None:
     """Put what the kernels see back into the module: what is left is the rounding of activations and of the cache."""
@@ -52,7 +52,7 @@ def test_a_rounded_network_is_the_torch_network_of_its_rounded_weights(config: o
     dequantized = hidden_of(pack_model(config, unpacked, PLANS["float32"]))  # type: ignore[arg-type]
     rounded = hidden_of(packed)
     weight_noise = signal_to_noise_db(exact, dequantized)
-    assert signal_to_noise_db(dequantized, rounded) > max(30.0, weight_noise if plan == "int4" else 0.0)
+    assert signal_to_noise_db(dequantized, rounded) > max(30.0, weight_noise if plan in ("int4", "compact") else 0.0)
 
 
 def put_back(packed: PackedModel, state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
@@ -99,7 +99,7 @@ def test_half_precision_arrays_give_the_same_network() -> None:
     np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize("plan", ["float32", "int8", "int4"])
+@pytest.mark.parametrize("plan", ["float32", "int8", "int4", "compact"])
 def test_a_file_of_packed_weights_speaks_as_its_source(plan: str, tmp_path: Path) -> None:
     packed = pack_model(ALIGNED, arrays(ALIGNED), PLANS[plan])
     path = tmp_path / "deep" / "model.packed"

@@ -1,4 +1,4 @@
-"""The numpy codec: the torch codec's codes and sound, whole or streamed, from the same files, without torch."""
+"""The codec without torch: the torch codec's codes and sound, whole or streamed, from the same files, without torch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from duologue.mimi.codec import Mimi
 from duologue.mimi.config import MimiConfig, QuantizerConfig, SeanetConfig, TransformerConfig
 from duologue.mimi.sounding import SoundCodec
 from duologue.mimi.spectral_config import SpectralConfig
+from duologue.mimi.torchless.codec import TorchlessMimi
 from duologue.mimi.torchless.layers import gelu
 from duologue.mimi.torchless.sounding import TorchlessSoundCodec
+from duologue.mimi.torchless.tensors import Tensors
 from duologue.native import binding
 from duologue.weights.mimi import save_mimi
 from duologue.weights.mimi_arrays import load_torchless_mimi
@@ -31,7 +33,7 @@ SEANET = MimiConfig(32, "seanet", SeanetConfig(filters=4, residual_layers=2), No
 SPECTRAL = MimiConfig(
     32, "spectral", None, SpectralConfig(dim=24, encoder_blocks=2, decoder_blocks=2), TRANSFORMER, QUANTIZER
 )
-CONFIGS = {"seanet": SEANET, "spectral": SPECTRAL}
+CONFIGS = {"seanet": SEANET, "seanet in numpy": SEANET, "spectral": SPECTRAL}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,10 @@ def codecs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[SoundCod
         mimi = Mimi(config).eval()
         path = tmp_path_factory.mktemp("codec") / f"{name}.safetensors"
         save_mimi(mimi, path)
-        made[name] = SoundCodec(mimi), TorchlessSoundCodec(load_torchless_mimi(path))
+        torchless = load_torchless_mimi(path, "float32")
+        if name == "seanet in numpy":
+            torchless = TorchlessMimi(config, Tensors({key: value.numpy() for key, value in mimi.state_dict().items()}))
+        made[name] = SoundCodec(mimi), TorchlessSoundCodec(torchless)
     return made
 
 
@@ -191,6 +196,7 @@ def test_without_kernels_numpy_multiplies(
     monkeypatch.setenv("DUOLOGUE_NATIVE_LIBRARY", str(tmp_path / "none.so"))
     binding.library.cache_clear()
     plain = load_torchless_mimi(path)
+    assert isinstance(plain, TorchlessMimi)
     monkeypatch.undo()
     binding.library.cache_clear()
     np.testing.assert_allclose(plain.decode(codes), torchless.decode(codes), atol=1e-5)

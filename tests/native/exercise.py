@@ -16,6 +16,8 @@ from duologue.engine.native_engine import NativeEngine, available_paths
 from duologue.engine.pieces import expected_shapes
 from duologue.engine.quantize import PLANS
 
+from .exercise_codec import exercise_codecs
+
 SIZES = [  # width, heads, kv heads, head width, hidden
     (1, 1, 1, 2, 1),
     (17, 3, 1, 6, 33),
@@ -74,6 +76,7 @@ def main(sizes: list[tuple[int, ...]]) -> None:
         caller.start()
     for caller in callers:
         caller.join()
+    spoken += exercise_codecs()
     assert "torch" not in sys.modules
     print(spoken)
 

@@ -137,6 +137,7 @@ def test_an_unknown_path_is_refused() -> None:
 
 
 def test_the_c_structures_have_the_size_that_c_gives_them() -> None:
-    structures = (binding.CMatrix, binding.CTable, binding.CLayer, binding.CStack, binding.CModel, binding.CRequest)
+    engine = (binding.CMatrix, binding.CTable, binding.CLayer, binding.CStack, binding.CModel, binding.CRequest)
+    structures = (*engine, binding.CCodec)
     for number, structure in enumerate(structures):
         assert binding.library().dl_structure_bytes(number) == ctypes.sizeof(structure)

@@ -2,7 +2,13 @@
 
 import copy
 import dataclasses
+import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +19,7 @@ from duologue.errors import InputError
 from duologue.mimi.config import MimiConfig, QuantizerConfig, TransformerConfig
 from duologue.mimi.quantizer import SplitQuantizer
 from duologue.mimi.spectral_config import SpectralConfig
+from duologue.training.checkpoints import latest_checkpoint
 from duologue.training.code_shards import load_items
 from duologue.training.codec import CodecRun, CodecTraining, train
 from duologue.training.codec_data import PHONES, CropCorpus, phone_units
@@ -20,6 +27,7 @@ from duologue.training.codec_export import codec_of_run, fingerprint, save_codec
 from duologue.training.codec_quantizer import codebooks, follow, perplexity, quantize, revive, start_from_means
 from duologue.training.codec_refine import DecoderRefinement, refine
 from duologue.training.encode_codes import encode_shards, encode_turns
+from duologue.training.loop_log import read_curves
 from duologue.training.losses_spectral import MelMetric, SpectralDistance
 from duologue.weights.mimi import load_mimi
 
@@ -206,3 +214,42 @@ def test_distances_are_zero_for_equal_and_grow_with_difference():
     near, far = distance(1.1 * wav, wav), distance(3 * wav, wav)
     assert all(0 < float(near[name]) < float(far[name]) for name in ("mel", "linear", "envelope"))
     assert float(metric(2 * wav, wav)) == pytest.approx(np.log(2), rel=0.01)
+
+
+def test_two_processes_take_the_steps_of_one(recipe, tmp_path):
+    """Same crops, same codebooks: the loss curve doesn't depend on how many processes share the batch."""
+    whole = dataclasses.replace(recipe, crops=4, steps=10, checkpoint_every=5)
+    runs = {"one": (whole, 1), "two": (dataclasses.replace(whole, crops=2), 2)}
+    for name, (config, processes) in runs.items():
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(to_dict(config)))
+        command = [sys.executable, "-m", "duologue.training.codec", "--config", path, "--run", tmp_path / name]
+        command += ["--processes", processes]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        subprocess.run(list(map(str, command)), env=environment, check=True, capture_output=True, timeout=200)
+    alone, shared = (read_curves(tmp_path / name / "curves.csv") for name in runs)
+    for name in ("mel", "linear", "norm", "val_mel", "perplexity0", "perplexity2"):
+        ours, theirs = ([row[name] for row in rows if name in row] for rows in (alone, shared))
+        assert ours and ours == pytest.approx(theirs, rel=2e-3), name
+    assert "10 steps planned" in (tmp_path / "two" / "MODEL_CARD.md").read_text()
+
+
+def test_killed_at_any_moment_a_run_ends_the_same(recipe, tmp_path):
+    config = dataclasses.replace(recipe, steps=40, checkpoint_every=4, log_every=4)
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(to_dict(config)))
+    command = [sys.executable, "-m", "duologue.training.codec", "--config", str(path), "--run"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    killed = subprocess.Popen([*command, str(tmp_path / "killed")], env=environment, stdout=subprocess.DEVNULL)
+    folder = tmp_path / "killed" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while latest_checkpoint(folder) is None:
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(60)
+    assert latest_checkpoint(folder).name < "step-00000040"
+    train(config, tmp_path / "killed")
+    train(config, tmp_path / "straight")
+    last = "checkpoints/step-00000040.safetensors"
+    assert (tmp_path / "killed" / last).read_bytes() == (tmp_path / "straight" / last).read_bytes()

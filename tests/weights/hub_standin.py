@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bool) -> None:
         standin: Standin = self.server.standin  # type: ignore[attr-defined]
         standin.requests.append((self.command, self.path))
+        if self.path.startswith("/api/models/"):
+            return self._list(standin, body)
         owner, name, verb, revision, *rest = (*self.path.split("?")[0].strip("/").split("/"), "", "", "", "")
         file = "/".join(part for part in rest if part)
         repository = standin.repositories.get(f"{owner}/{name}")
@@ -75,6 +78,18 @@ class _Handler(BaseHTTPRequestHandler):
         if file not in repository.files:
             return self._refuse(404, "EntryNotFound", "Entry not found")
         return self._send(repository.files[file], body, file in repository.truncated)
+
+    def _list(self, standin: Standin, body: bool) -> None:
+        """The names of a repository's files, as /api/models/OWNER/NAME/tree/REVISION."""
+        owner, name = self.path.split("/")[3:5]
+        repository = standin.repositories.get(f"{owner}/{name}")
+        if repository is None:
+            return self._refuse(404, "RepoNotFound", "Repository not found")
+        entries = [
+            {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+            for path, content in repository.files.items()
+        ]
+        return self._send(json.dumps(entries).encode(), body, False)
 
     def _send(self, content: bytes, body: bool, truncated: bool) -> None:
         start = 0

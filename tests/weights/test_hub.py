@@ -100,7 +100,7 @@ def test_a_truncated_download_is_never_taken_for_weights(hub: Standin, access: H
     ("repository", "revision", "offline", "named"),
     [
         ("small/absent", None, False, "no repository small/absent"),
-        ("small/configless", None, False, "no file config.json"),
+        ("small/configless", None, False, "no config.json"),
         ("small/weightless", None, False, "no weight file"),
         ("small/whole", "v9", False, "no revision 'v9'"),
         ("small/whole", None, True, "offline was asked for"),

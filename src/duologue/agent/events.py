@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 STAGES = ("endpoint", "words", "thought", "phrase", "sound")
 
@@ -36,8 +37,17 @@ class TurnTimes:
         return added
 
 
+class _Plain:
+    """An event as plain values."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; times as their marks in milliseconds."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        return {name: value.to_dict() if isinstance(value, TurnTimes) else value for name, value in values.items()}
+
+
 @dataclass(frozen=True)
-class Heard:
+class Heard(_Plain):
     """The other side's turn: its words and how long it lasted."""
 
     words: str
@@ -45,14 +55,14 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Said:
+class Said(_Plain):
     """A phrase of ours begins to be spoken."""
 
     phrase: str
 
 
 @dataclass(frozen=True)
-class Answered:
+class Answered(_Plain):
     """Our answer was played to its end."""
 
     words: str
@@ -61,7 +71,7 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Interrupted:
+class Interrupted(_Plain):
     """The other side took the floor. `words` are those that were heard of our answer."""
 
     words: str
@@ -70,14 +80,14 @@ class Interrupted:
 
 
 @dataclass(frozen=True)
-class Ignored:
+class Ignored(_Plain):
     """Sound into our answer that was no wish to speak: "mhm", a cough. `words` may be empty."""
 
     words: str
 
 
 @dataclass(frozen=True)
-class Failed:
+class Failed(_Plain):
     """A part failed; the talk goes on."""
 
     message: str

@@ -65,8 +65,10 @@ class FileLine:
         self.answering = False
         self._caller, self._fast = caller, fast
         self._blocks: list[Block] = []
+        self.times: list[float] = []  # by the line's clock, when each block was through
         self._began = time.monotonic()
         self._stood_still = 0.0
+        self._stopped: float | None = None
 
     async def blocks(self) -> AsyncIterator[Block]:
         self._began = time.monotonic()
@@ -79,6 +81,7 @@ class FileLine:
             played = self.playback.take(WINDOW_SAMPLES)
             block = Block(np.zeros(WINDOW_SAMPLES, np.float32) if heard is None else heard, played)
             self._blocks.append(block)
+            self.times.append(self.now())
             yield block
 
     async def _wait(self) -> None:
@@ -87,16 +90,18 @@ class FileLine:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             return
         await asyncio.sleep(0)
-        stopped = time.monotonic()
+        self._stopped = time.monotonic()
         while self.deciding or (self.answering and self.playback.queued < WINDOW_SAMPLES):
             await asyncio.sleep(POLL_SECONDS)
-        self._stood_still += time.monotonic() - stopped
+        self._stood_still += time.monotonic() - self._stopped
+        self._stopped = None
 
     def now(self) -> float:
         """In fast time: the seconds on the line, and those that somebody would have had to wait."""
         if not self._fast:
             return time.monotonic() - self._began
-        return len(self._blocks) * WINDOW_SECONDS + self._stood_still
+        standing = 0.0 if self._stopped is None else time.monotonic() - self._stopped
+        return len(self._blocks) * WINDOW_SECONDS + self._stood_still + standing
 
     @property
     def heard(self) -> Samples:

@@ -55,7 +55,7 @@ class Mouth(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """32 ms of the line, (768,) samples at 24 kHz each: what came from the other side, and what we sounded meanwhile."""
+    """32 ms of the line, (768,) samples at 24 kHz: what came from the other side, and what we sounded meanwhile."""
 
     heard: Samples
     played: Samples

@@ -1,7 +1,8 @@
 """Speech to words: Whisper on this machine, or any OpenAI-compatible endpoint. Knows no conversation.
 
 Whisper reads windows of 30 s, and most of its time for a short turn goes into silence that was added. Here the encoder
-gets only as much as was said and a second more; a result that looks like a loop is read again in the full window.
+gets what was said and two seconds more, at least five in all: the same words for a seventh of the computing
+(docs/log.md). A result that looks like a loop is read again in the full window.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from ..timebase import RATE_HZ
 
 WHISPER_RATE_HZ = 16_000
 MAX_SECONDS = 30.0
-SILENCE_AFTER = 1.0  # seconds; without any, the last word is often lost
-SHORTEST_WINDOW = 3.0  # seconds; below, it tends to loop
+SILENCE_AFTER = 2.0  # seconds; with one, it repeats short turns
+SHORTEST_WINDOW = 5.0
 TOKENS_PER_SECOND = 8
 NO_SPEECH, UNSURE = 0.6, -1.0  # Whisper's own limits: both together mean that nothing was said
 PACKAGED = "packaged"  # Whisper base out of PyPI packages: needs no network when it runs

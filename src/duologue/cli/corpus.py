@@ -39,6 +39,56 @@ def synthesize(
 
 
 @corpus.command()
+def prepare(
+    source: Annotated[
+        str, typer.Argument(help="A folder, a table (LJSpeech's, csv, jsonl), a dataset on disk, or owner/name.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the shards.")],
+    voice: Annotated[
+        list[str] | None, typer.Option(help="The speaker's name; twice for two channels.", show_default=False)
+    ] = None,
+    two_channels: Annotated[
+        bool, typer.Option("--two-channels", help="One speaker a channel: becomes dialogues.")
+    ] = False,
+    british: Annotated[bool, typer.Option("--british", help="Read the texts with British phones.")] = False,
+    diariser: Annotated[str | None, typer.Option(help="package.module:function that tells who speaks when.")] = None,
+    split: Annotated[str, typer.Option(help="Split of a dataset.")] = "train",
+    max_cer: Annotated[float, typer.Option(help="Share of characters heard otherwise.", min=0, max=1)] = 0.15,
+    max_seconds: Annotated[float, typer.Option(help="Longer pieces are left out.", min=1, max=29)] = 15.0,
+    min_snr_db: Annotated[float, typer.Option(help="Noisier pieces are left out.")] = 12.0,
+    licence: Annotated[str, typer.Option(help="Of the recordings; kept in voice files.")] = "",
+    judge: Annotated[str, typer.Option(help="The ASR: base, a folder, or a name faster-whisper knows.")] = "base",
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    as_json: given.Json = False,
+) -> None:
+    """Turn your own recordings into a corpus: cut, transcribed if need be, checked and timed. Resumable.
+
+    Words come from .txt files beside the sound or from the table; recordings without any are cut where nobody speaks
+    and transcribed. report.json says what was left out and why.
+    """
+    from ..corpus.cutting import diariser_of
+    from ..corpus.filters import Limits
+    from ..corpus.prepare import Preparation, prepare
+    from ..corpus.recordings import plain_name, recordings
+    from ..evaluation.asr import Judge
+    from .console import print_json
+
+    names = tuple(plain_name(name) for name in voice or ())
+    plan = Preparation(
+        "gb" if british else "us",
+        Limits(max_seconds=max_seconds, max_cer=max_cer, min_snr_db=min_snr_db),
+        two_channels, names if two_channels else (), diariser_of(diariser) if diariser else None, source, licence,
+    )  # fmt: skip
+    found = prepare(recordings(source, names, split), out, Judge(judge, threads), plan)
+    if as_json:
+        return print_json(found)
+    typer.echo(f"{found['kept_turns']} turns kept, {found['kept_seconds'] / 60:.1f} minutes")
+    for reason, count in found["dropped"].items():
+        typer.echo(f"  left out, {reason}: {count['pieces']} ({count['seconds']} s)")
+    return None
+
+
+@corpus.command()
 def check(
     shards: Shards,
     most: Annotated[

@@ -12,6 +12,7 @@ from . import options as given
 
 if TYPE_CHECKING:
     from ..weights.checkpoint import Checkpoint
+    from ..weights.model_parts import ModelParts
 
 What = Annotated[str, typer.Argument(help="Weights, a voice, a conversation, a sound file, or a hub name.")]
 
@@ -96,10 +97,23 @@ def _weights(path: Path, tensors: bool) -> dict[str, Any]:
         "parameters": sum(_count(info.shape) for info in infos),
         "types": ", ".join(f"{count} × {kind}" for kind, count in types.items()),
     }
-    if checkpoint.layout in ("duologue", "sesame", "transformers-csm"):
+    parts = checkpoint.parts
+    if checkpoint.layout in ("duologue", "sesame", "transformers-csm") or (parts is not None and parts.csm is not None):
         facts["config"] = _config(checkpoint)
+    if parts is not None:
+        facts |= _parts(parts)
     if tensors:
         facts["tensor_list"] = {name: f"{info.dtype} {list(info.shape)}" for name, info in checkpoint.tensors.items()}
+    return facts
+
+
+def _parts(parts: ModelParts) -> dict[str, Any]:
+    """What else a GGUF file holds."""
+    facts: dict[str, Any] = {"codec": "inside" if parts.codec is not None else "elsewhere"}
+    if parts.card:
+        facts["card"] = dict(parts.card)
+    if parts.voices:
+        facts["voices"] = ", ".join(str(voice.card.get("name")) for voice in parts.voices)
     return facts
 
 

@@ -24,9 +24,12 @@ from .evaluate import evaluate
 from .inspect import inspect
 from .llama_mimi import llama_mimi
 from .llama_tts_csm import llama_tts_csm
+from .quantize import quantize
 from .say import say
 from .serve import serve
+from .talk import talk
 from .train import train
+from .verify import verify
 from .voices import voices
 
 app = typer.Typer(
@@ -36,7 +39,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (say, dialogue, encode, decode, inspect, convert, doctor, bench, serve, llama_tts_csm, llama_mimi):
+VERBS = (
+    say,
+    dialogue,
+    encode,
+    decode,
+    inspect,
+    convert,
+    quantize,
+    doctor,
+    bench,
+    serve,
+    talk,
+    llama_tts_csm,
+    llama_mimi,
+    verify,
+)
+for verb in VERBS:
     app.command()(verb)
 app.add_typer(voices, name="voices")
 app.add_typer(corpus, name="corpus")

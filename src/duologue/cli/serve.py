@@ -24,6 +24,15 @@ Origins = Annotated[
     list[str] | None, typer.Option("--allow-origin", help="Origin of a web page that may use this server.")
 ]
 VoicesFolder = Annotated[Path | None, typer.Option("--voices", help="Keep created voices here; else in memory only.")]
+WrittenConsent = Annotated[
+    bool, typer.Option("--written-consent", help="A typed consent is enough to add a voice.", show_default=False)
+]
+WatermarkKey = Annotated[
+    str, typer.Option(envvar="DUOLOGUE_WATERMARK_KEY", show_default=False, help="Tag all speech with this key.")
+]
+Patience = Annotated[
+    float, typer.Option(min=1.0, help="Seconds after which a client that sends or takes nothing is let go.")
+]
 StateFolder = Annotated[Path | None, typer.Option("--state", help="Keep conversations here, to survive a restart.")]
 
 
@@ -38,6 +47,9 @@ def serve(
     waiting: Annotated[int, typer.Option(min=0, help="How many more can wait for a row.")] = 16,
     voices: VoicesFolder = None,
     state: StateFolder = None,
+    written_consent: WrittenConsent = False,
+    watermark_key: WatermarkKey = "",
+    patience: Patience = 60.0,
     asr: Annotated[
         str | None, typer.Option(help="Whisper that reads what is said: base.en, small, or a folder.")
     ] = None,
@@ -65,6 +77,9 @@ def serve(
         max_waiting=waiting,
         voices_folder=voices,
         state_folder=state,
+        written_consent=written_consent,
+        watermark_key=watermark_key,
+        stalled_seconds=patience,
     )
     if settings.is_public and not settings.api_keys and not no_key:
         hint = "Give --api-key KEY, or --no-key if everyone who reaches it may use it."

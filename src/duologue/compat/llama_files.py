@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from ..errors import WeightsNotFound
@@ -20,20 +19,16 @@ def find_files(model: str | None, mimi: str | None, access: HubAccess = ANYHOW) 
     Without a name it is the backbone in this folder, else the published three files from the hub. "embedded" is the
     voice inside the package. `mimi` names another codec than the one that belongs to the model.
     """
-    if model == EMBEDDED:
-        files = locate(None, access)
-    elif model is not None:
-        files = locate(model, access)
-    elif Path(BACKBONE).is_file():
-        files = locate(BACKBONE, access)
-    else:
-        files = locate(_fetch_published(access), access)
-    if mimi is None:
-        return files
-    path = Path(mimi).expanduser()
-    if not path.exists():
+    codec = None if mimi is None else Path(mimi).expanduser()
+    if codec is not None and not codec.exists():
         raise WeightsNotFound(f"There is no codec {mimi}.", hint=f"-mv names a Mimi's file, such as {MIMI}.")
-    return replace(files, codec=path)
+    if model == EMBEDDED:
+        return locate(None, access, codec)
+    if model is not None:
+        return locate(model, access, codec)
+    if Path(BACKBONE).is_file():
+        return locate(BACKBONE, access, codec)
+    return locate(_fetch_published(access), access, codec)
 
 
 def _fetch_published(access: HubAccess) -> Path:

@@ -16,6 +16,7 @@ from .base import Engine
 
 if TYPE_CHECKING:
     from ..mimi.sounding import SoundCodec
+    from ..mimi.torchless.native import WeightKind
     from ..mimi.torchless.sounding import TorchlessSoundCodec
     from ..weights.csm_files import CsmWeights
     from .packed import PackedModel
@@ -29,7 +30,7 @@ _log = logging.getLogger(__name__)
 def assemble(files: ModelFiles, device: str = "auto", engine: str = "auto") -> tuple[Engine, AnyCodec]:
     """The engine and the codec of these files. `engine` is auto, torch, native or native-FORMAT (native-int4).
 
-    The native engine, where it runs, needs no torch, and the codec then needs none for our own models. Raises
+    The native engine, where it runs, needs no torch, and neither does the codec then, in any layout. Raises
     BackendUnavailable if what was asked for can't run here; "auto" takes what can.
     """
     from ..weights.csm_files import read_csm
@@ -68,11 +69,8 @@ def _assemble_native(files: ModelFiles, plan: str) -> tuple[Engine, AnyCodec]:
     weights = read_csm(files.csm, as_arrays=True)
     packed = _packed(files, weights, chosen.name) if large else pack_model(weights.config, weights.tensors, chosen)
     network = NativeEngine(packed, threads=_cores() if large else 1)
-    books = weights.config.num_codebooks
-    own_file = files.codec is not None and files.codec.is_file()
-    if has_torch() and (large or not own_file):  # torch reads every layout, and is faster for a full-size Mimi
-        return network, assemble_codec(files, books, "cpu")
-    return network, _codec_without_torch(files.codec, books)
+    exact: WeightKind = "float32" if chosen.name == "float32" else "float16"
+    return network, _codec_without_torch(files.codec, weights, weights.config.num_codebooks, exact, network.threads)
 
 
 def _packed(files: ModelFiles, weights: CsmWeights, plan: str) -> PackedModel:
@@ -93,16 +91,23 @@ def _packed(files: ModelFiles, weights: CsmWeights, plan: str) -> PackedModel:
     return found
 
 
-def _codec_without_torch(path: Path | None, codebooks: int | None) -> AnyCodec:
+def _codec_without_torch(
+    path: Path | None,
+    weights: CsmWeights | None,
+    codebooks: int | None,
+    decoder_weights: WeightKind = "float16",
+    threads: int = 1,
+) -> AnyCodec:
+    """The codec in a file of its own, or the one that the model's file holds."""
     from ..mimi.torchless.sounding import TorchlessSoundCodec
-    from ..weights.mimi_arrays import load_torchless_mimi
+    from ..weights.mimi_arrays import load_torchless_mimi, torchless_from_transformers
 
-    if path is None or path.is_dir():
-        raise BackendUnavailable(
-            "Only a codec in a file of its own, in Kyutai's layout, can be read without torch.",
-            hint="Install torch: pip install 'duologue[torch]'.",
-        )
-    return TorchlessSoundCodec(load_torchless_mimi(path), codebooks)
+    if path is not None:
+        return TorchlessSoundCodec(load_torchless_mimi(path, decoder_weights, threads), codebooks)
+    if weights is None or not weights.codec_tensors or weights.codec_config is None:
+        raise LayoutMismatch("These weights hold no codec.", hint="Put a Mimi checkpoint beside them.")
+    found = torchless_from_transformers(weights.codec_tensors, weights.codec_config, decoder_weights, threads)
+    return TorchlessSoundCodec(found, codebooks)
 
 
 def _is_large(csm: Path) -> bool:
@@ -130,7 +135,7 @@ def assemble_codec(
 ) -> AnyCodec:
     """The codec of a model, or a codec's own checkpoint, with its first `codebooks` codebooks.
 
-    Without a number it has as many as the model uses. Without torch it is the numpy codec.
+    Without a number it has as many as the model uses. Without torch it is the one that needs none.
     """
     from ..weights.checkpoint import open_checkpoint
     from ..weights.csm_files import csm_config, read_csm
@@ -139,7 +144,9 @@ def assemble_codec(
         codebooks = (weights.config if weights else csm_config(open_checkpoint(source.csm))).num_codebooks
     path = source if isinstance(source, Path) else source.codec
     if not has_torch():
-        return _codec_without_torch(path, codebooks)
+        if path is None and weights is None and isinstance(source, ModelFiles):
+            weights = read_csm(source.csm, as_arrays=True)
+        return _codec_without_torch(path, weights, codebooks)
     from ..mimi.sounding import SoundCodec
     from ..weights.mimi import from_transformers, load_mimi
     from ..weights.mimi_transformers import read_config

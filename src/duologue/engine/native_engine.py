@@ -149,9 +149,14 @@ class NativeEngine:
     def frames(self, requests: list[FrameRequest]) -> list[Frame]:
         """Feed one row each and sample one frame each; every row's result equals its solo run."""
         frames: list[Frame] = []
-        for start in range(0, len(requests), self._batch):
-            frames += self._frames(requests[start : start + self._batch])
-        return frames
+        start = readings = 0
+        for end, request in enumerate(requests):
+            wanted = 1 if request.guide is None else 2
+            if readings + wanted > self._batch:
+                frames += self._frames(requests[start:end])
+                start, readings = end, 0
+            readings += wanted
+        return frames + self._frames(requests[start:]) if requests else frames
 
     def trace(self, request: FrameRequest, codes: npt.NDArray[np.int64] | None = None) -> tuple[Frame, FrameTrace]:
         """One frame together with all its logits; `codes` (K,) replace the drawn ones (teacher forcing)."""
@@ -178,17 +183,22 @@ class NativeEngine:
         trace: Floats | None = None,
     ) -> list[Frame]:
         books = self.config.num_codebooks
-        rows = np.stack([request.row for request in requests]).astype(np.int64, copy=False)
+        guided = [(i, request.guide) for i, request in enumerate(requests) if request.guide is not None]
+        read = [request.row for request in requests] + [guide.row for _, guide in guided]
+        rows = np.stack(read).astype(np.int64, copy=False)
         if rows.shape[1] != self.config.columns or (forced is not None and forced.shape != (books,)):
             raise InputError(f"A row has {self.config.columns} columns, a frame {books} codes.", field="row")
         out = np.empty((len(requests), books + 1), np.int64)
-        packed = (binding.CRequest * len(requests))()
+        packed = (binding.CRequest * len(rows))()
         for i, request in enumerate(requests):
             self._fill(packed[i], request, binding.address(rows) + i * rows.strides[0])
             packed[i].forced = None if forced is None else binding.address(forced)
             packed[i].trace = None if trace is None else binding.address(trace)
+        for slot, (owner, guide) in enumerate(guided, start=len(requests)):
+            self._fill(packed[slot], requests[owner], binding.address(rows) + slot * rows.strides[0])
+            packed[slot].cache, packed[slot].guide_of = self._handle_of(guide.cache), owner
         with self.lock:
-            binding.check(binding.library().dl_frames(self._handle, packed, len(requests), binding.address(out)))
+            binding.check(binding.library().dl_frames(self._handle, packed, len(rows), binding.address(out)))
         return [Frame(codes[:books], int(codes[books])) for codes in out]
 
     def _fill(self, slot: binding.CRequest, request: FrameRequest, row: int) -> None:
@@ -199,6 +209,7 @@ class NativeEngine:
         slot.temperature[:] = [stage.temperature for stage in stages]
         slot.top_k[:] = [min(stage.top_k, self.config.codebook_size) for stage in stages]
         slot.allow_eos = request.allow_eos
+        slot.guide_of, slot.guidance = -1, request.sampling.guidance
 
     def _handle_of(self, cache: Cache) -> int:
         if not isinstance(cache, NativeCache) or cache.engine is not self:

@@ -89,6 +89,19 @@ def _same(name: str, format: Format, tables: Kind, bfloat16_cache: bool = True) 
     return FormatPlan(name, format, format, format, tables, bfloat16_cache)
 
 
+# The fewest bytes at int4's own agreement with float32, by measured sensitivity (docs/log.md, 2026-11-24): the heads,
+# small and read once a frame, hurt most per byte; least hurts the depth decoder's feed-forward, three quarters of all
+# that a frame reads.
+COMPACT = FormatPlan(
+    "compact",
+    backbone=Format("uneven4", 64),
+    depth=Format("uneven3", 32),
+    heads=Format("int8", 64),
+    tables="int8",
+    bfloat16_cache=True,
+    exceptions=(("depth.*.qkv", Format("uneven4", 32)), ("depth.*.out", Format("uneven4", 32))),
+)
+
 PLANS: dict[str, FormatPlan] = {
     plan.name: plan
     for plan in (
@@ -98,6 +111,7 @@ PLANS: dict[str, FormatPlan] = {
         _same("int4", Format("int4", 32), "int8"),
         _same("int4-g64", Format("int4", 64), "int8"),
         _same("int4-g128", Format("int4", 128), "int8"),
+        COMPACT,
     )
 }
 

@@ -42,6 +42,15 @@ class Window:
     clips: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class HeardWord:
+    """One word as an ASR heard it, and from when to when, in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
 class Judge:
     """Whisper, loaded once. `model` is "base" (from PyPI packages), a folder, or a name that faster-whisper knows."""
 
@@ -67,6 +76,20 @@ class Judge:
             without_timestamps=False,
         )
         return " ".join(segment.text.strip() for segment in segments)
+
+
+    def words(self, clip: Samples) -> list[HeardWord]:
+        """Words heard in at most 30 s of 16 kHz sound (N,), with their times."""
+        segments, _ = self._whisper.transcribe(
+            clip[: 30 * ASR_RATE_HZ],
+            language="en",
+            beam_size=1,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            word_timestamps=True,
+        )
+        found = [word for segment in segments for word in segment.words or ()]
+        return [HeardWord(word.word.strip(), float(word.start), float(word.end)) for word in found]
 
 
 def assemble_base() -> Path:

@@ -40,7 +40,7 @@ def _one_way(
     model: Model, texts: Sequence[Sequence[str]], voice: str, seed: int, judge: Judge, way: Way
 ) -> dict[str, Any]:
     quarters = [WordErrors(0, 0, 0, 0) for _ in range(QUARTERS)]
-    frames, loops, repeated, heard_words = [], 0, 0, 0
+    frames, loops, repeated = [], 0, 0
     for number, text in enumerate(texts):
         spoken = list(_speak(model, text, voice, seed + 100 * number, way))
         frames.append(sum(codes.shape[1] for codes in spoken))
@@ -50,7 +50,6 @@ def _one_way(
         for index, errors in enumerate(split_errors(text, heard)):
             quarters[index * QUARTERS // len(text)] += errors
         repeated += repeats(" ".join(text), heard)
-        heard_words += len(comparable(heard).split())
     whole = sum(quarters, WordErrors(0, 0, 0, 0))
     return {
         "frames": frames,
@@ -60,7 +59,7 @@ def _one_way(
         "insertions": whole.insertions,
         "deletions": whole.deletions,
         "loops": loops,
-        "repeated_words_percent": round(100 * repeated / max(1, heard_words), 2),
+        "repeated_runs": repeated,
     }
 
 
@@ -86,9 +85,9 @@ def loops_in(codes: npt.NDArray[np.int64]) -> int:
 
 
 def repeats(wanted: str, heard: str) -> int:
-    """Runs of four words that were heard more often than they were wanted."""
-    counts = [_runs(text) for text in (wanted, heard)]
-    return sum((counts[1] - counts[0]).values())
+    """Runs of four words that were heard again without being wanted again."""
+    asked, got = _runs(wanted), _runs(heard)
+    return sum(max(0, count - max(1, asked[run])) for run, count in got.items())
 
 
 def _runs(text: str) -> Counter[tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,9 +23,11 @@ LONG_SECONDS = 1.0  # a pause that a listener takes for the end
 
 def edges(samples: Samples) -> tuple[float, float]:
     """Seconds of silence before and after a turn's speech, 40 dB below its level; all of it for a silent turn."""
+    if len(samples) < BLOCK:
+        return len(samples) / RATE_HZ, 0.0
     blocks = samples[: len(samples) // BLOCK * BLOCK].reshape(-1, BLOCK)
     power = np.mean(np.square(blocks, dtype=np.float64), axis=1)
-    loud = np.flatnonzero(power > 10 ** ((level_dbfs(samples) - BELOW_SPEECH_DB) / 10)) if len(blocks) else []
+    loud = np.flatnonzero(power > 10 ** ((level_dbfs(samples) - BELOW_SPEECH_DB) / 10))
     if not len(loud):
         return len(samples) / RATE_HZ, 0.0
     return float(loud[0]) * BLOCK / RATE_HZ, float(len(blocks) - 1 - loud[-1]) * BLOCK / RATE_HZ
@@ -46,7 +49,7 @@ def silence_between_turns(model: Model, sentences: Sequence[str], turns: int, se
         scene = [PromptTurn(number % 2, text) for number, text in enumerate(sentences[start : start + turns])]
         sound = spoken_turns(model, scene, seed + start)
         silent = [edges(samples) for samples in sound]
-        joins += [before[1] + after[0] for before, after in zip(silent[:-1], silent[1:], strict=True)]
+        joins += [before[1] + after[0] for before, after in itertools.pairwise(silent)]
         total += sum(len(samples) for samples in sound) / RATE_HZ
     return {
         "joins": len(joins),

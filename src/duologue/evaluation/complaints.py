@@ -79,8 +79,9 @@ def main(given: Sequence[str] | None = None) -> None:
     print(f"silence at a join: median {turns['seconds_at_a_join']['median']} s, longest {turns['longest_seconds']} s, "
           f"{turns['share_of_the_sound_percent']} % of the sound")  # fmt: skip
     for way in ("alone", "sentences", "one_turn"):
-        print(f"long text, {way}: frames {long[way]['frames']}, WER by quarter {long[way]['wer_percent_by_quarter']} %, "
-              f"{long[way]['loops']} loops")  # fmt: skip
+        found = long[way]
+        print(f"long text, {way}: frames {found['frames']}, WER by quarter {found['wer_percent_by_quarter']} %, "
+              f"{found['loops']} loops, {found['repeated_runs']} repeated runs of words")  # fmt: skip
     print(f"did not end by themselves: {ends['stopped']} of {ends['utterances']}; {arguments.out}")
 
 

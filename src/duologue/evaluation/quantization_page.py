@@ -34,9 +34,9 @@ def _settings(result: dict[str, Any]) -> str:
     clips = settings["sentences"] * len(settings["seeds"])
     return (
         f"{settings['model']} (weights {settings['weights_blake2']}), {result['date'][:10]}, {machine['cpu']}, "
-        f"duologue {result['versions']['duologue']}. Logits: {settings['frames']} frames of {settings['logit_sentences']} "
-        f"held-out sentences. Speech: {clips} clips a row, the voices in turn, first attempts, read by "
-        f"{settings.get('judge', 'nobody')}."
+        f"duologue {result['versions']['duologue']}. Logits: {settings['frames']} frames of "
+        f"{settings['logit_sentences']} held-out sentences. Speech: {clips} clips a row, the "
+        f"voices in turn, first attempts, read by {settings.get('judge', 'nobody')}."
     )
 
 

@@ -56,11 +56,19 @@ class Listening:
 
     def hear(self, model: Model) -> Heard:
         """Let a model speak everything, first attempts only, and judge it."""
-        voices: list[str | None] = [*self._prompts] or [None]
         clips: list[Clip] = []
         for seed in self.seeds:
             for number, sentence in enumerate(self.sentences):
-                clips += speak(model, [sentence], voices[number % len(voices)], [seed], retries=0)
+                clips += speak(model, [sentence], self.voice_of(number), [seed], retries=0)
+        return self.judged(clips)
+
+    def voice_of(self, number: int) -> str | None:
+        """Who speaks a sentence: the voices take turns."""
+        voices: list[str | None] = [*self._prompts] or [None]
+        return voices[number % len(voices)]
+
+    def judged(self, clips: Sequence[Clip]) -> Heard:
+        """Judge clips, one per seed and sentence in that order."""
         judge_words(clips, self._judge)
         return Heard(
             sentence=np.tile(np.arange(len(self.sentences)), len(self.seeds)),

@@ -80,8 +80,8 @@ def word_errors(wanted: str, heard: str) -> WordErrors:
 
 
 def character_rate(wanted: str, heard: str) -> float:
-    """Edits per character of what was wanted, both normalised; 1 for words where nothing was heard; can exceed 1."""
-    reference, hypothesis = comparable(wanted), comparable(heard)
+    """Edits per character of what was wanted, numbers as words; 1 for words where nothing was heard; can exceed 1."""
+    reference, hypothesis = (normalize(comparable(text)) for text in (wanted, heard))
     if not reference:
         return float(bool(hypothesis))
     return float(jiwer.cer(reference, hypothesis)) if hypothesis else 1.0

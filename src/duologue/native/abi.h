@@ -59,6 +59,8 @@ struct dl_request {
     int32_t allow_eos;
     const int64_t* forced;  // null, or codes that replace the drawn ones (codebooks)
     float* trace;           // null, or hidden (width), then the logits: codebook 0, pointer, codebooks 1.. (see dl_trace_size)
+    int32_t guide_of;       // -1, or the request whose wordless reading this is; guides come last and draw nothing
+    float guidance;         // of a request with a guide: logits become guide + guidance * (logits - guide)
 };
 
 // One direction of a codec; tensors follow in the order in which it is built.

@@ -103,6 +103,8 @@ class CRequest(c.Structure):
         ("allow_eos", c.c_int32),
         ("forced", _POINTER),
         ("trace", _POINTER),
+        ("guide_of", c.c_int32),
+        ("guidance", c.c_float),
     ]
 
 

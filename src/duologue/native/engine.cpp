@@ -58,6 +58,19 @@ void Engine::check_requests(const dl_request* requests, int count) const {
     }
 }
 
+// Returns how many requests draw; the guides behind them are only read. Throws where a guide belongs to none or to another's.
+int Engine::find_guides(const dl_request* requests, int count) {
+    int own = 0;
+    while (own < count && requests[own].guide_of < 0) own++;
+    std::fill_n(guides_, own, -1);
+    for (int i = own; i < count; i++) {
+        const int owner = requests[i].guide_of;
+        if (owner < 0 || owner >= own || guides_[owner] >= 0) throw std::invalid_argument("a guide belongs to one request before it");
+        guides_[owner] = i;
+    }
+    return own;
+}
+
 void Engine::add_row(const Table& table, int64_t row, int padded_width, float* out) const {
     const int64_t value_bytes = table.kind == kFloat32 ? 4 : table.kind == kBfloat16 ? 2 : 1;
     kernels_->add_row(table.kind, table.data + row * table.stride * value_bytes, table.scales ? table.scales[row] : 1.0f,
@@ -118,8 +131,9 @@ void Engine::frames(const dl_request* requests, int count, int64_t* out) {
     int before[kBatch];
     for (int i = 0; i < count; i++) before[i] = static_cast<Cache*>(requests[i].cache)->length();
     try {
+        const int own = find_guides(requests, count);
         read_rows(requests, count);
-        speak(requests, count, out);
+        speak(requests, own, out);
     } catch (...) {
         for (int i = 0; i < count; i++) static_cast<Cache*>(requests[i].cache)->truncate(before[i]);
         throw;
@@ -146,6 +160,10 @@ bool Engine::must_go_on(const dl_request& request, const int64_t* codes) const {
            std::all_of(codes, codes + books_, is_zero);
 }
 
+void Engine::mix(const dl_request& request, float* logits, const float* guide) const {
+    for (int i = 0; i < size_; i++) logits[i] = guide[i] + request.guidance * (logits[i] - guide[i]);
+}
+
 int64_t Engine::draw(const dl_request& request, const float* logits, int book, bool bar_zero) {
     if (request.forced != nullptr) return request.forced[book];
     Stopwatch watch(&times_.drawing);
@@ -163,6 +181,7 @@ void Engine::draw_first(const dl_request* requests, int count, int64_t* out) {
         const dl_request& request = requests[i];
         int64_t* codes = out + i * (books_ + 1);
         const float* advance = &advance_logits_[i * round_up(advances_, 16)];
+        if (guides_[i] >= 0) mix(request, &first_logits_[i * logit_stride_], &first_logits_[guides_[i] * logit_stride_]);
         if (request.trace != nullptr) {
             float* trace = std::copy_n(hidden_.column(i), backbone_.shape().width, request.trace);
             trace = std::copy_n(&first_logits_[i * logit_stride_], size_, trace);
@@ -188,28 +207,40 @@ void Engine::put_code(int column, int book, int64_t code) {
 void Engine::complete(const dl_request* requests, const int* chosen, int count, int64_t* out) {
     if (books_ == 1) return;
     Stopwatch watch(&times_.depth);
+    int columns = count, guide_column[kBatch];  // the chosen rows, then their guides
+    for (int c = 0; c < count; c++) guide_column[c] = guides_[chosen[c]] >= 0 ? columns++ : -1;
+    const auto begin = [&](int column, int reading, int64_t code) {
+        Cache* cache = depth_caches_[column].get();
+        std::copy_n(&projected_[reading * projected_stride_], depth_.shape().padded_width(), depth_.x(column));
+        put_code(columns + column, 0, code);
+        places_[column] = {cache, 0, 0};
+        places_[columns + column] = {cache, 1, 1};
+    };
     for (int c = 0; c < count; c++) {
-        Cache* cache = depth_caches_[c].get();
-        std::copy_n(&projected_[chosen[c] * projected_stride_], depth_.shape().padded_width(), depth_.x(c));
-        put_code(count + c, 0, out[chosen[c] * (books_ + 1)]);
-        places_[c] = {cache, 0, 0};
-        places_[count + c] = {cache, 1, 1};
+        const int64_t code = out[chosen[c] * (books_ + 1)];
+        begin(c, chosen[c], code);
+        if (guide_column[c] >= 0) begin(guide_column[c], guides_[chosen[c]], code);
     }
+    const auto go_on = [&](int column, int book, int64_t code) {
+        put_code(column, book, code);
+        places_[column] = {depth_caches_[column].get(), book + 1, book + 1};
+    };
     for (int book = 1; book < books_; book++) {
-        const int first = book == 1 ? count : 0;  // the columns that carry the newest code
-        depth_.run(team_, places_.data(), first + count);
-        for (int c = 0; c < count; c++) depth_.final_norm(first + c, out_.column(c));
-        project(heads_[book - 1], out_, count, &logits_, logit_stride_);
+        const int first = book == 1 ? columns : 0;  // the columns that carry the newest code
+        depth_.run(team_, places_.data(), first + columns);
+        for (int c = 0; c < columns; c++) depth_.final_norm(first + c, out_.column(c));
+        project(heads_[book - 1], out_, columns, &logits_, logit_stride_);
         for (int c = 0; c < count; c++) {
             const dl_request& request = requests[chosen[c]];
-            const float* logits = &logits_[c * logit_stride_];
+            float* logits = &logits_[c * logit_stride_];
+            if (guide_column[c] >= 0) mix(request, logits, &logits_[guide_column[c] * logit_stride_]);
             if (request.trace != nullptr)
                 std::copy_n(logits, size_, request.trace + backbone_.shape().width + advances_ + static_cast<int64_t>(book) * size_);
             int64_t& code = out[chosen[c] * (books_ + 1) + book];
             code = draw(request, logits, book, false);
             if (book + 1 == books_) continue;
-            put_code(c, book, code);
-            places_[c] = {depth_caches_[c].get(), book + 1, book + 1};
+            go_on(c, book, code);
+            if (guide_column[c] >= 0) go_on(guide_column[c], book, code);
         }
     }
 }

@@ -52,6 +52,7 @@ class Engine {
     void build_stack(Stack* out, const dl_stack& stack, const char* name, int max_columns);
     void check_row(const int64_t* row, int64_t position) const;
     void check_requests(const dl_request* requests, int count) const;
+    int find_guides(const dl_request* requests, int count);
 
     void embed(const int64_t* row, float* out) const;
     void add_row(const Table& table, int64_t row, int padded_width, float* out) const;
@@ -60,6 +61,7 @@ class Engine {
     void draw_first(const dl_request* requests, int count, int64_t* out);
     void complete(const dl_request* requests, const int* chosen, int count, int64_t* out);
     void put_code(int column, int book, int64_t code);
+    void mix(const dl_request& request, float* logits, const float* guide) const;
     int64_t draw(const dl_request& request, const float* logits, int book, bool bar_zero);
     bool must_go_on(const dl_request& request, const int64_t* codes) const;
     void project(const Matrix& w, const Input& input, int count, Buffer<float>* out, int64_t stride);
@@ -78,6 +80,7 @@ class Engine {
     int64_t logit_stride_ = 0, projected_stride_ = 0;
     std::vector<std::unique_ptr<Cache>> depth_caches_;
     std::vector<Column> places_;
+    int guides_[kBatch] = {};  // of each request, where its guide stands among the readings; -1 without
     Sampler sampler_;
     Team team_;
     Times times_;

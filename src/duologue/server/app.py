@@ -11,6 +11,8 @@ from .. import __version__
 from ..api import Model
 from . import answers, catalog, conversation_routes, errors, health, page, speech, talk, text_socket, voice_routes
 from .guard import Guard
+from .realtime import routes as realtime
+from .realtime.tickets import Tickets
 from .services import Services
 from .settings import ServerSettings
 from .talk_parts import TalkParts
@@ -39,8 +41,10 @@ def create_app(model: Model, settings: ServerSettings | None = None, parts: Talk
     plain = app.openapi
     app.openapi = lambda: answers.describe_key(plain())  # type: ignore[method-assign]
     errors.install(app)
-    for routes in (speech, catalog, voice_routes, conversation_routes, talk, text_socket, health):
+    for routes in (speech, catalog, voice_routes, conversation_routes, talk, text_socket, realtime, health):
         app.include_router(routes.router)
     page.mount(app)
-    app.add_middleware(Guard, settings=settings)
+    tickets = Tickets()
+    app.state.realtime = realtime.Realtime(tickets)
+    app.add_middleware(Guard, settings=settings, tickets=tickets)
     return app

@@ -15,6 +15,7 @@ import numpy as np
 from ..audio_files import to_s16le
 from ..errors import InputError
 from ..timebase import RATE_HZ
+from .notice import NOTICE
 
 UNKNOWN_SIZE = 0xFFFF_FFFF  # readers take it as "until the end"; 0 would mean "empty"
 
@@ -35,7 +36,7 @@ class AudioFormat:
 _OPUS_PAGES = {"page_duration": "20000"}  # microseconds; the muxer's own default is a page per second
 FORMATS = {
     "mp3": AudioFormat(
-        "audio/mpeg", "mp3", "mp3", "libmp3lame", bit_rate=64_000, options={"write_xing": "0", "id3v2_version": "0"}
+        "audio/mpeg", "mp3", "mp3", "libmp3lame", bit_rate=64_000, options={"write_xing": "0", "id3v2_version": "3"}
     ),
     "opus": AudioFormat("audio/ogg", "ogg", "ogg", "libopus", bit_rate=32_000, options=_OPUS_PAGES),
     "aac": AudioFormat("audio/aac", "aac", "adts", "aac", bit_rate=64_000),
@@ -119,6 +120,7 @@ class FfmpegEncoder:
         self._sink = _Sink()
         options = {"flush_packets": "1", **chosen.options}
         self._container = av.open(self._sink, "w", format=chosen.container, options=options)
+        self._container.metadata["comment"] = NOTICE
         stream = self._container.add_stream(chosen.codec, rate=RATE_HZ)
         assert isinstance(stream, av.AudioStream)
         self._stream = stream

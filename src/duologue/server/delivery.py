@@ -16,6 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from .audio_formats import FORMATS
 from .errors import ApiError
+from .notice import HEADER
 from .schemas import SayRequest
 from .streams import SpeechStream
 
@@ -27,7 +28,7 @@ def answer(
 ) -> StreamingResponse:
     """The response that carries a begun stream to the client."""
     first_audio_ms = round(1000 * stream.figures.first_audio_seconds)
-    sent = {"x-first-audio-ms": str(first_audio_ms), **NO_BUFFERING, **headers}
+    sent = {"x-first-audio-ms": str(first_audio_ms), **HEADER, **NO_BUFFERING, **headers}
     if asked.stream_format == "sse":
         return StreamingResponse(events(stream, count_units), media_type="text/event-stream", headers=sent)
     content_type = FORMATS[asked.response_format].content_type

@@ -18,6 +18,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import ApiError, overloaded, response_of
+from .realtime.tickets import PATH as TICKETS_OPEN
+from .realtime.tickets import Tickets
 from .settings import ServerSettings
 
 OPEN_PATHS = ("/health", "/ready")
@@ -34,9 +36,10 @@ CONTENT_SECURITY_POLICY = (
 class Guard:
     """ASGI middleware around everything."""
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: ServerSettings, tickets: Tickets) -> None:
         self._app = app
         self._settings = settings
+        self._tickets = tickets
         self._requests = 0
         self.bytes_under_way = 0
 
@@ -101,15 +104,20 @@ class Guard:
 
     def _check_key(self, scope: Scope, headers: Headers) -> str:
         """Who asks, as a name that is safe to keep: a hash of the key, or the address."""
+        given = _given_key(headers)
+        ticket = self._tickets.find(given) if scope["path"] == TICKETS_OPEN else None
+        scope["state"]["client_secret"] = ticket.value if ticket else None
+        if ticket is not None:
+            return ticket.owner
         if not self._settings.api_keys:
             return str((scope.get("client") or ("unknown",))[0])
         path = scope["path"]
         if path in OPEN_PATHS or path == "/" or path.startswith("/page/") or scope.get("method") == "OPTIONS":
             return ""
-        given = _given_key(headers)
-        for key in self._settings.api_keys:
-            if hmac.compare_digest(given.encode(), key.encode()):
-                return hashlib.sha256(key.encode()).hexdigest()[:12]
+        digest = _digest(given)  # of equal length whatever was given, so that comparing takes the same time
+        known = [each for each in map(_digest, self._settings.api_keys) if hmac.compare_digest(digest, each)]
+        if known:
+            return known[0].hex()[:12]
         message = "The API key is wrong." if given else "An API key is needed: Authorization: Bearer KEY."
         raise ApiError(401, message, code="invalid_api_key", headers={"www-authenticate": "Bearer"})
 
@@ -124,6 +132,10 @@ class Guard:
             "access-control-expose-headers": "*",
             "vary": "Origin",
         }
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
 
 
 def _given_key(headers: Headers) -> str:
@@ -184,7 +196,7 @@ class _Begun:
 
 
 async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008, "reason": error.message[:100]})
         return
     await response_of(error)(scope, receive, send)

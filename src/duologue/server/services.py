@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends
@@ -21,6 +22,7 @@ from .streams import Delivery, SpeechStream, Streams
 from .talk_parts import TalkParts
 from .uploads import Uploads
 from .voice_store import StoredVoice, VoiceStore
+from .watermark import NoiseTag
 
 MODEL_ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # what OpenAI's clients ask for unless told otherwise
 
@@ -38,7 +40,8 @@ class Services:
         self.model_id = model.name
         default_first = sorted(model.voices.items(), key=lambda item: item[0] != model.card.default_voice)
         self.voices = VoiceStore(dict(default_first), settings.voices_folder, settings.max_voices)
-        self.streams = Streams(settings, self.metrics)
+        key = settings.watermark_key
+        self.streams = Streams(settings, self.metrics, partial(NoiseTag, key) if key else None)
         self.uploads = Uploads(settings.max_upload_bytes)
         self.consent_checks = ConsentChecks(talk.recogniser)
         self.conversations = Conversations(self.model, self.streams, settings, self.options)

@@ -23,6 +23,8 @@ class ServerSettings:
     api_keys: tuple[str, ...] = ()  # none: anyone who can reach the port may speak
     allowed_origins: tuple[str, ...] = ()  # web pages of other origins that may use this server
 
+    watermark_key: str = ""  # not empty: outgoing speech carries the noise tag of this key
+
     max_streams: int = 8  # rows that speak at the same time
     max_waiting: int = 16  # requests that may queue for a row
     max_wait_seconds: float = 5.0  # longest silence before the answer is 503
@@ -47,10 +49,15 @@ class ServerSettings:
     conversation_idle_seconds: float = 300.0  # then keys and values go; codes and text stay
     conversation_ttl_seconds: float = 3_600.0  # then the conversation goes
 
+    max_realtime_sessions: int = 64
+    realtime_session_seconds: float = 3_600.0  # how long one may last
+    realtime_idle_seconds: float = 600.0  # how long one may stay without a message from its client
+
     def __post_init__(self) -> None:
         counts = (
             "max_streams max_streams_per_key buffer_chunks max_characters max_request_bytes max_upload_bytes "
-            "max_requests max_bytes_under_way max_batch_items max_conversations max_warm_conversations"
+            "max_requests max_bytes_under_way max_batch_items max_conversations max_warm_conversations "
+            "max_realtime_sessions"
         )
         for name in counts.split():
             if getattr(self, name) < 1:

@@ -24,6 +24,7 @@ from .errors import ApiError, known
 from .metrics import Metrics, PlayClock
 from .settings import ServerSettings
 from .tempo import Tempo
+from .watermark import NewWatermark, Watermark
 
 log = logging.getLogger("duologue.server")
 
@@ -94,8 +95,9 @@ class SpeechStream:
 class Streams:
     """Starts streams as rows become free, and counts them."""
 
-    def __init__(self, settings: ServerSettings, metrics: Metrics) -> None:
+    def __init__(self, settings: ServerSettings, metrics: Metrics, watermark: NewWatermark | None = None) -> None:
         self._settings = settings
+        self._new_watermark = watermark
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(settings.max_streams, thread_name_prefix="duologue-row")
         self.admission = Admission(settings)
@@ -119,7 +121,8 @@ class Streams:
             raise
         try:
             channel: Channel[bytes] = Channel(self._settings.buffer_chunks, self._settings.stalled_seconds)
-            work = _Work(source, delivery, channel, self._metrics, arrived)
+            mark = self._new_watermark() if self._new_watermark else None
+            work = _Work(source, delivery, channel, self._metrics, arrived, mark)
             self._run(work, permit, on_end)
         except BaseException:
             permit.release()
@@ -160,13 +163,20 @@ class _Work:
     """The worker thread's side of a stream."""
 
     def __init__(
-        self, source: Source, delivery: Delivery, channel: Channel[bytes], metrics: Metrics, arrived: float
+        self,
+        source: Source,
+        delivery: Delivery,
+        channel: Channel[bytes],
+        metrics: Metrics,
+        arrived: float,
+        watermark: Watermark | None,
     ) -> None:
         self._source = source
         self._channel = channel
         self._metrics = metrics
         self._arrived = arrived
         self._encoder = new_encoder(delivery.response_format)
+        self._watermark = watermark
         self._tempo = Tempo(delivery.speed)
         self._clock = PlayClock()
         self._rate = delivery.speed
@@ -192,8 +202,11 @@ class _Work:
         with closing(samples):  # type: ignore[type-var]
             for wav in samples:
                 self._note(wav)
-                self._channel.put(self._encoder.push(self._tempo.push(wav)))
-        self._channel.put(self._encoder.push(self._tempo.finish()) + self._encoder.finish())
+                self._channel.put(self._encode(self._tempo.push(wav)))
+        self._channel.put(self._encode(self._tempo.finish()) + self._encoder.finish())
+
+    def _encode(self, wav: np.ndarray) -> bytes:
+        return self._encoder.push(wav if self._watermark is None else self._watermark.push(wav))
 
     def _note(self, wav: np.ndarray) -> None:
         now = self._worked_seconds()

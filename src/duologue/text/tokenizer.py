@@ -49,11 +49,16 @@ class LlamaTokenizer:
             raise WeightsDamaged(
                 f"{path} is larger than {MAX_BYTES >> 20} MB: not a tokenizer.", hint="Fetch it again."
             )
+        return cls.from_json(path.read_bytes(), str(path))
+
+    @classmethod
+    def from_json(cls, raw: bytes, name: str) -> LlamaTokenizer:
+        """Read the content of a tokenizer.json that comes from `name`. Raises WeightsDamaged."""
         try:
-            tokenizer = Tokenizer.from_buffer(path.read_bytes())
+            tokenizer = Tokenizer.from_buffer(raw)
         except Exception as error:  # border to Rust: the library raises bare Exception for every parsing fault
-            raise WeightsDamaged(f"{path} can't be read as a tokenizer: {error}.", hint="Fetch it again.") from error
-        return cls(tokenizer, path.name)
+            raise WeightsDamaged(f"{name} can't be read as a tokenizer: {error}.", hint="Fetch it again.") from error
+        return cls(tokenizer, Path(name).name)
 
     @property
     def vocabulary(self) -> int:

@@ -1,8 +1,9 @@
 """`python -m duologue.training.codec --config FILE --run DIR`: train a codec; go on where the run stopped.
 
-Under `torchrun --nproc-per-node N -m -- duologue.training.codec …` the processes share each step: every one draws its
-own crops, gradients and codebook statistics are averaged (gloo). Batches and all other chance depend on (seed, step,
-rank) alone, so a run that was killed repeats the lost steps exactly. The list of shards in use grows only at
+Under `torchrun --nproc-per-node N -m -- duologue.training.codec …` the processes share each step: all draw the same
+crops and each works on its own part; gradients and codebook statistics are averaged (gloo), so that two processes of
+three crops take the steps of one with six. Batches and all other chance depend on (seed, step) alone, so a run that was
+killed repeats the lost steps exactly. The list of shards in use grows only at
 checkpoints and is stored in them.
 """
 
@@ -30,6 +31,7 @@ from .codec_model import LearningCodec, LossWeights, weigh
 from .codec_quantizer import Quantized, codebooks, follow, perplexity, project, revive, start_from_means
 from .codec_validation import Validation
 from .loop_log import CurveLog, draw_curves, eta
+from .model_card import codec_card
 from .parallel import relaunch
 
 PANELS = {
@@ -117,9 +119,9 @@ class CodecRun:
     def advance(self) -> dict[str, float]:
         """One optimizer step; returns its loss terms."""
         config = self.config
-        chance = np.random.default_rng([config.seed, self.step, self.rank])
+        chance = np.random.default_rng([config.seed, self.step])
         torch.manual_seed(int(chance.integers(2**62)))
-        crops = self.corpus.draw(config.crops, chance)
+        crops = self.corpus.draw(config.crops * self.world, chance).part(self.rank, config.crops)
         plain = self.step < config.plain_steps
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
@@ -149,8 +151,10 @@ class CodecRun:
 
     def _levels(self, chance: np.random.Generator) -> Tensor:
         count = self.config.mimi.quantizer.codebooks
-        limited = chance.random(self.config.crops) < self.config.limited_share
-        return torch.from_numpy(np.where(limited, chance.integers(1, count + 1, self.config.crops), count))
+        every = self.config.crops * self.world
+        limited = chance.random(every) < self.config.limited_share
+        levels = np.where(limited, chance.integers(1, count + 1, every), count)
+        return torch.from_numpy(levels[self.rank * self.config.crops :][: self.config.crops])
 
     def _share_gradients(self) -> float:
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
@@ -224,12 +228,19 @@ def train(config: CodecTraining, folder: Path, rank: int = 0, world: int = 1) ->
                 log.append(run.step, **figures, **used)
                 _say(run.step, f"validation, {run.corpus.seconds() / 3600:.2f} h of corpus", figures | used)
                 draw_curves(folder / "curves.csv", folder / "curves.png", PANELS)
+                _write_card(run)
             stamp, stamp_seconds = time.monotonic(), run.seconds_heard
     return run
 
 
 def _say(step: int, head: str, figures: dict[str, float]) -> None:
     print(f"{step:6d}  {head}  " + "  ".join(f"{k} {v:.4g}" for k, v in figures.items()), flush=True)
+
+
+def _write_card(run: CodecRun) -> None:
+    values = to_dict(run.config)
+    card = codec_card(values, run.folder, run.seconds_heard / 3600, run.corpus.seconds() / 3600)
+    (run.folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
 
 
 def load_config(path: Path) -> CodecTraining:

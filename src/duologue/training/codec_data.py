@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..mimi.spectral import HISS_HOPS
 from .codec_pitch import HOP, pitch_track
 
 UNIT = 600  # samples of a duration unit
@@ -28,11 +29,18 @@ PHONES = "_AIOQTWYabdefhijklmnoprstuvwxzæðŋɐɑɒɔəɚɛɜɡɪɹɾʃʊʌʒʔ
 
 @dataclass
 class Crops:
-    """A batch: wav (B, 1, N); pitch_hz (B, hops), 0 unvoiced; phones (B, T, 2), one per half frame."""
+    """A batch: wav (B, 1, N); pitch_hz (B, hops), 0 unvoiced; phones (B, T, 2), one per half frame; where in the
+    decoder's hiss each starts (B,)."""
 
     wav: Tensor
     pitch_hz: Tensor
     phones: Tensor
+    hop: Tensor
+
+    def part(self, rank: int, count: int) -> Crops:
+        """The share of one process: `count` crops from rank * count on."""
+        chosen = slice(rank * count, (rank + 1) * count)
+        return Crops(self.wav[chosen], self.pitch_hz[chosen], self.phones[chosen], self.hop[chosen])
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,7 @@ class CropCorpus:
         """Draw `count` crops, each place of the corpus being as likely as any other."""
         picked = [self._crop(rng) for _ in range(count)]
         wav, pitch_hz, phones = (torch.from_numpy(np.stack(parts)) for parts in zip(*picked, strict=True))
-        return Crops(wav[:, None], pitch_hz, phones)
+        return Crops(wav[:, None], pitch_hz, phones, torch.from_numpy(rng.integers(HISS_HOPS, size=count)))
 
     def _crop(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         number, first, last = self.places[int(np.searchsorted(self.upto, rng.random()))]

@@ -18,6 +18,7 @@ from ..mimi.spectral import SpectralDecoder
 from .codec_data import PHONES, Crops
 from .codec_quantizer import Quantized, pass_through, quantize
 from .losses_spectral import SpectralDistance
+from .parallel import mean_over_all
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ class LearningCodec(nn.Module):
             seen = None if plain else quantize(self.codec.quantizer, latents, levels)
             shown = pass_through(self.codec.quantizer, latents) if seen is None else seen.latents
             terms = {} if seen is None else {"commitment": seen.commitment, "phones": self._phones(seen, crops.phones)}
-        made, sources = self.sound(shown, crops.pitch_hz)
+        made, sources = self.sound(shown, crops)
         return terms | sources | self.distances(made, crops.wav), seen
 
-    def sound(self, latents: Tensor, pitch_hz: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def sound(self, latents: Tensor, crops: Crops) -> tuple[Tensor, dict[str, Tensor]]:
         """Latents to wav (B, 1, N) with the true pitch where voiced, and the terms of the predicted source.
 
         The true pitch lets the spectral losses see each harmonic where it belongs; the predicted one is held to it.
@@ -64,9 +65,10 @@ class LearningCodec(nn.Module):
         assert isinstance(decoder, SpectralDecoder)
         x = codec.decoder_transformer(codec.upsample(latents))
         state = decoder.init_state(latents.shape[0])
-        state["hop"] = torch.randint(256, state["hop"].shape)
+        state["hop"] = crops.hop
         x, _ = decoder.trunk(x, state)
         log_pitch, voicing, filters = decoder.heads(x)
+        pitch_hz = crops.pitch_hz
         voiced = pitch_hz > 0
         hertz = decoder.pitch_hz(log_pitch)
         wav, _ = decoder.sound(torch.where(voiced, pitch_hz, hertz), voicing, filters, state)
@@ -87,7 +89,7 @@ def source_terms(log_pitch: Tensor, voicing: Tensor, pitch_hz: Tensor) -> dict[s
     """L1 of the log pitch over voiced hops; cross-entropy of voicing."""
     voiced = (pitch_hz > 0).float()
     target = torch.log(pitch_hz.clamp(min=50.0) / 150.0)
-    pitch = ((log_pitch - target).abs() * voiced).sum() / voiced.sum().clamp(min=1)
+    pitch = mean_over_all(((log_pitch - target).abs() * voiced).sum(), voiced.sum())
     return {"pitch": pitch, "voicing": F.binary_cross_entropy_with_logits(voicing, voiced)}
 
 

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..mimi.quantizer import Codebook, ResidualQuantizer, SplitQuantizer
+from .parallel import everyones, mean_over_all
 
 _REVIVED_SHARE = 0.5  # of 1/V: the usage that a revived code starts with
 
@@ -60,7 +61,7 @@ def _residual(
     side: ResidualQuantizer, latents: Tensor, levels: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, list[Tensor], list[Tensor]]:
     vectors = _rows(side, latents)
-    spread = (vectors - vectors.mean(0)).square().mean().detach() + 1e-6
+    spread = _spread(vectors.detach()) + 1e-6
     left, total = vectors, torch.zeros_like(vectors)
     commitment = vectors.new_zeros(())
     residuals, codes = [], []
@@ -77,12 +78,21 @@ def _residual(
             total = total + centroid
         else:
             used = (levels > level).float()
-            commitment = commitment + (error * used).sum() / used.sum().clamp(min=1)
+            commitment = commitment + mean_over_all((error * used).sum(), used.sum())
             total = total + centroid * used[:, None]
         left = left - centroid
     through = vectors + (total - vectors).detach()
     shaped = through.view(latents.shape[0], -1, through.shape[-1]).transpose(1, 2)
     return side.project_out(shaped), through, commitment / len(side.codebooks), residuals, codes
+
+
+def _spread(vectors: Tensor) -> Tensor:
+    """Mean square distance of rows (M, C) from their mean, over all processes."""
+    moments = torch.stack([vectors.mean(0), vectors.square().mean(0)])
+    if dist.is_initialized():
+        dist.all_reduce(moments)
+        moments /= dist.get_world_size()
+    return (moments[1] - moments[0].square()).mean()
 
 
 def codebooks(quantizer: SplitQuantizer) -> list[Codebook]:
@@ -119,9 +129,8 @@ def revive(quantizer: SplitQuantizer, seen: Quantized, threshold: float, most: i
         entries = len(book.cluster_usage)
         dead = torch.where(book.cluster_usage < threshold / entries)[0]
         dead = dead[torch.argsort(book.cluster_usage[dead])][:most]
-        vectors = residual[torch.randint(len(residual), (most,), generator=draw)][: len(dead)].contiguous()
-        if dist.is_initialized():
-            dist.broadcast(vectors, 0)
+        seen_by_all = everyones(residual)
+        vectors = seen_by_all[torch.randint(len(seen_by_all), (most,), generator=draw)][: len(dead)]
         book.cluster_usage[dead] = _REVIVED_SHARE / entries
         book.embedding_sum[dead] = vectors * (_REVIVED_SHARE / entries)
         revived += len(dead)

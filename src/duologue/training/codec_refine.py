@@ -142,7 +142,7 @@ class Refinement:
         with torch.no_grad():
             latents = self.model.codec.latents(crops.wav)
             codes = quantizer.encode(latents.float())
-        return self.model.sound(quantizer.decode(codes), crops.pitch_hz)
+        return self.model.sound(quantizer.decode(codes), crops)
 
     def _cut(self, real: Tensor, made: Tensor, chance: np.random.Generator) -> tuple[Tensor, Tensor]:
         """The same random cut of both; never from the first 80 ms, where the decoder starts from silence."""

@@ -62,6 +62,27 @@ class Group:
             distributed.destroy_process_group()
 
 
+def mean_over_all(total: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """`total` of this process over the mean `count` of all, at least one.
+
+    Averaged over the processes, gradients of this are those of the mean over everything that all of them hold.
+    """
+    shared = count.detach().clone().float()
+    if distributed.is_initialized():
+        distributed.all_reduce(shared)
+        shared /= distributed.get_world_size()
+    return total / shared.clamp(min=1)
+
+
+def everyones(rows: torch.Tensor) -> torch.Tensor:
+    """Rows (M, C) of all processes, in the order of their ranks; all have equally many."""
+    if not distributed.is_initialized():
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)
+
+
 def relaunch(module: str, arguments: list[str], processes: int) -> None:
     """Replace this process by `processes` of them under torchrun, unless it is one of them already."""
     if processes > 1 and "RANK" not in os.environ:

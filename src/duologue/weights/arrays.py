@@ -28,11 +28,12 @@ def load_arrays(checkpoint: Checkpoint) -> dict[str, npt.NDArray[Any]]:
         raise BackendUnavailable("Weight files are little-endian, this machine is not.", hint='Use engine="torch".')
     arrays: dict[str, npt.NDArray[Any]] = {}
     for file in checkpoint.files:
-        arrays.update(_file_arrays(file))
+        arrays.update(file_arrays(file))
     return arrays
 
 
-def _file_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+def file_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """All tensors of one safetensors file, checked by its header."""
     tensors, _ = read_header(path)  # refuses sizes and offsets that contradict each other or the file
     with path.open("rb") as file:
         start = 8 + int.from_bytes(file.read(8), "little")

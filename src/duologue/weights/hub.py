@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from ..errors import InputError, WeightsDamaged, WeightsNotFound
+from .hub_gguf import chosen_files
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
+GGUF_CHOICE = re.compile(r"(?P<repository>[^:\s]+):(?P<word>[\w.\-]+)")  # owner/name:q8_0, as llama.cpp has it
 WEIGHT_NAMES = ("model.safetensors", "model.safetensors.index.json", "transformers.safetensors.index.json")
 TOKENIZER_NAME = "tokenizer.json"
 MAX_JSON_BYTES = 32 * 2**20
@@ -30,23 +34,29 @@ class HubAccess:
     offline: bool = False
 
 
+Answer = TypeVar("Answer")
 ANYHOW = HubAccess()  # the newest state, by the environment's settings
 
 
 def is_repository(source: str) -> bool:
-    """Whether `source` reads as owner/name rather than as a path."""
-    return REPOSITORY.fullmatch(source) is not None
+    """Whether `source` reads as owner/name, or owner/name:word for one of several GGUF files, rather than as a path."""
+    return REPOSITORY.fullmatch(_split(source)[0]) is not None
+
+
+def _split(source: str) -> tuple[str, str]:
+    """A repository, and the word that chooses among its GGUF files."""
+    match = GGUF_CHOICE.fullmatch(source)
+    return (match["repository"], match["word"]) if match else (source, "")
 
 
 def fetch_file(repository: str, name: str, access: HubAccess = ANYHOW) -> Path:
     """Path of one file in the cache, downloaded if need be. Raises WeightsNotFound or WeightsDamaged."""
     if not is_repository(repository):
         raise InputError(f"{repository!r} is not a repository name.", hint="It reads owner/name.", field="model")
-    from huggingface_hub import errors as hub
     from huggingface_hub import hf_hub_download
 
-    try:
-        path = hf_hub_download(
+    def download() -> str:
+        return hf_hub_download(
             repository,
             name,
             revision=access.revision,
@@ -54,6 +64,16 @@ def fetch_file(repository: str, name: str, access: HubAccess = ANYHOW) -> Path:
             cache_dir=access.cache_dir,
             local_files_only=access.offline,
         )
+
+    return Path(_asked(download, repository, name, access))
+
+
+def _asked(ask: Callable[[], Answer], repository: str, name: str, access: HubAccess) -> Answer:
+    """What the hub's client answers, its many errors turned into ours."""
+    from huggingface_hub import errors as hub
+
+    try:
+        return ask()
     except hub.GatedRepoError as error:
         raise _gated(repository) from error
     except hub.RevisionNotFoundError as error:
@@ -69,7 +89,6 @@ def fetch_file(repository: str, name: str, access: HubAccess = ANYHOW) -> Path:
         raise _http(repository, name, error) from error
     except (hub.HTTPError, OSError) as error:
         raise _broken_off(repository, name, error) from error
-    return Path(path)
 
 
 def _page(repository: str) -> str:
@@ -116,8 +135,13 @@ def _broken_off(repository: str, name: str, error: Exception) -> WeightsDamaged 
 
 
 def fetch_model(repository: str, access: HubAccess = ANYHOW) -> Path:
-    """Folder in the cache with config.json, all weight files, whole or in shards, and the tokenizer if there is one."""
-    folder = fetch_file(repository, "config.json", access).parent
+    """Folder in the cache with config.json, all weight files, whole or in shards, and the tokenizer if there is one;
+    or, of a repository of GGUF files, the file that leads to all others (owner/name:word chooses among several)."""
+    repository, word = _split(repository)
+    config = None if word else _fetch_if_there(repository, "config.json", access)
+    if config is None:
+        return fetch_gguf(repository, word, access)
+    folder = config.parent
     for name in WEIGHT_NAMES:
         found = _fetch_if_there(repository, name, access)
         if found is None:
@@ -129,6 +153,34 @@ def fetch_model(repository: str, access: HubAccess = ANYHOW) -> Path:
         return folder
     hint = "A model of this family holds model.safetensors or an index of shards."
     raise WeightsNotFound(f"{repository} has no weight file that is known here.", hint=hint)
+
+
+def fetch_gguf(repository: str, word: str = "", access: HubAccess = ANYHOW) -> Path:
+    """The leading GGUF file of a repository, fetched with those that belong to it. Raises WeightsNotFound."""
+    names = _names(repository, access)
+    leading, *others = chosen_files(repository, names, word)
+    for name in others:
+        fetch_file(repository, name, access)
+    if TOKENIZER_NAME in names:
+        fetch_file(repository, TOKENIZER_NAME, access)
+    return fetch_file(repository, leading, access)
+
+
+def _names(repository: str, access: HubAccess) -> list[str]:
+    """The files of a repository; offline, those in the cache."""
+    from huggingface_hub import HfApi, constants, snapshot_download
+
+    if access.offline or constants.HF_HUB_OFFLINE:
+
+        def cached() -> list[str]:
+            kept = snapshot_download(
+                repository, revision=access.revision, cache_dir=access.cache_dir, local_files_only=True
+            )
+            return [path.name for path in Path(kept).iterdir()]
+
+        return _asked(cached, repository, "GGUF", access)
+    api = HfApi(constants.ENDPOINT, token=access.token)
+    return _asked(lambda: api.list_repo_files(repository, revision=access.revision), repository, "GGUF", access)
 
 
 def _fetch_if_there(repository: str, name: str, access: HubAccess) -> Path | None:

@@ -73,6 +73,34 @@ def _inner_name(leaf: str) -> str:
     return _LAYER.get(leaf) or projections.get(leaf, leaf)
 
 
+def our_name(theirs: str, config: MimiConfig) -> str:
+    """Our name of one of the released file's tensors; the way back from `file_name`."""
+    for pattern, ours in _BACK:
+        if match := re.match(pattern, theirs):
+            rest = theirs[match.end() :]
+            return match.expand(ours) + _INNER_BACK.get(rest, rest)
+    if config.frontend != "seanet":
+        return theirs
+    name = re.sub(r"^((?:en|de)coder\.model\.\d+)\.block\.1\.", r"\1.look.", theirs)
+    name = re.sub(r"^((?:en|de)coder\.model\.\d+)\.block\.3\.", r"\1.mix.", name)
+    return name.replace(".conv.conv.", ".").replace(".convtr.convtr.", ".")
+
+
+_BACK = (
+    (r"(en|de)coder_transformer\.transformer\.layers\.(\d+)\.", r"\1coder_transformer.layers.\2."),
+    (r"downsample\.conv\.conv\.conv\.", "downsample."),
+    (r"upsample\.convtr\.convtr\.convtr\.", "upsample."),
+    (r"quantizer\.rvq_first\.vq\.layers\.(\d+)\._codebook\.", r"quantizer.semantic.codebooks.\1."),
+    (r"quantizer\.rvq_rest\.vq\.layers\.(\d+)\._codebook\.", r"quantizer.acoustic.codebooks.\1."),
+    (r"quantizer\.rvq_first\.", "quantizer.semantic."),
+    (r"quantizer\.rvq_rest\.", "quantizer.acoustic."),
+)
+_INNER_BACK = {theirs: ours for ours, theirs in (*_LAYER.items(), *_CODEBOOK.items())} | {
+    "input_proj.weight": "project_in.weight",
+    "output_proj.weight": "project_out.weight",
+}
+
+
 def upsampling_layers(config: MimiConfig) -> set[int]:
     """Indices of the decoder's upsampling layers: an activation before each, residual layers after."""
     assert config.seanet is not None

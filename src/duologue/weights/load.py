@@ -41,6 +41,7 @@ class ModelCard:
     depth_temperature: float | None = None
     depth_top_k: int | None = None
     advance_temperature: float | None = None
+    guidance: float | None = None
     noise: bool = False  # random weights for trying things out: noise, not speech
 
 
@@ -61,17 +62,20 @@ class ModelFiles:
         return () if self.inside is None else self.inside.voices
 
 
-def locate(source: str | Path | None = None, access: HubAccess = ANYHOW) -> ModelFiles:
-    """Find a model's files, fetching what is missing. Raises WeightsNotFound, WeightsDamaged or InputError."""
+def locate(source: str | Path | None = None, access: HubAccess = ANYHOW, codec: Path | None = None) -> ModelFiles:
+    """Find a model's files, fetching what is missing; `codec` stands in for the one that belongs to the model.
+
+    Raises WeightsNotFound, WeightsDamaged or InputError.
+    """
     if source is None:
-        return _of_folder(embedded_folder(), access)
+        return _of_folder(embedded_folder(), access, codec)
     path = Path(source).expanduser()
     if path.is_dir():
-        return _of_folder(path, access)
+        return _of_folder(path, access, codec)
     if path.is_file():
-        return _of_file(path, access)
+        return _of_file(path, access, codec)
     if isinstance(source, str) and is_repository(source):
-        return _foreign(fetch_model(source, access), source, access)
+        return _foreign(fetch_model(source, access), source, access, codec)
     raise WeightsNotFound(
         f"There is no model {str(source)!r}.",
         hint="Give a folder, a .safetensors or .gguf file, or a hub name: owner/name.",
@@ -90,15 +94,15 @@ def locate_codec(source: str | Path | None = None, access: HubAccess = ANYHOW) -
     return locate(source, access)
 
 
-def _of_folder(folder: Path, access: HubAccess) -> ModelFiles:
+def _of_folder(folder: Path, access: HubAccess, codec: Path | None = None) -> ModelFiles:
     if not (folder / OWN_CARD).is_file():
-        return _foreign(folder, folder.name, access)
+        return _foreign(folder, folder.name, access, codec)
     card = _card(read_json(folder / OWN_CARD), str(folder / OWN_CARD))
     csm = folder / "csm.safetensors"
     if not csm.is_file():
         raise WeightsNotFound(f"{folder} has {OWN_CARD} but no csm.safetensors.", hint="Copy the whole folder.")
     voices = tuple(sorted((folder / "voices").glob("*.safetensors")))
-    return ModelFiles(card, csm, _codec_beside(folder, csm, access), _tokenizer_in(folder), voices)
+    return ModelFiles(card, csm, codec or _codec_beside(folder, csm, access), _tokenizer_in(folder), voices)
 
 
 def _card(values: Mapping[str, Any], where: str) -> ModelCard:
@@ -108,29 +112,29 @@ def _card(values: Mapping[str, Any], where: str) -> ModelCard:
         raise InputError(f"{where}: {error.message}", hint=error.hint, field=error.field) from error
 
 
-def _of_file(path: Path, access: HubAccess) -> ModelFiles:
+def _of_file(path: Path, access: HubAccess, codec: Path | None = None) -> ModelFiles:
     folder = path.parent
     if (folder / OWN_CARD).is_file() and path.name == "csm.safetensors":
-        return _of_folder(folder, access)
-    return _foreign(path, path.stem, access)
+        return _of_folder(folder, access, codec)
+    return _foreign(path, path.stem, access, codec)
 
 
-def _foreign(path: Path, name: str, access: HubAccess) -> ModelFiles:
+def _foreign(path: Path, name: str, access: HubAccess, codec: Path | None = None) -> ModelFiles:
     """A model in somebody else's layout, or a file of ours without its folder."""
     folder = path if path.is_dir() else path.parent
     checkpoint = open_checkpoint(path)
     if checkpoint.parts is not None:
-        return _of_parts(checkpoint, checkpoint.parts, access)
+        return _of_parts(checkpoint, checkpoint.parts, access, codec)
     inside = any(key.startswith("codec_model.") for key in checkpoint.tensors)
-    codec = None if inside else _codec_beside(folder, path, access)
+    codec = codec or (None if inside else _codec_beside(folder, path, access))
     text: TextKind = "phones" if checkpoint.layout == "duologue" else "llama"
     return ModelFiles(ModelCard(name, text), path, codec, _tokenizer_in(folder), ())
 
 
-def _of_parts(checkpoint: Checkpoint, parts: ModelParts, access: HubAccess) -> ModelFiles:
+def _of_parts(checkpoint: Checkpoint, parts: ModelParts, access: HubAccess, codec: Path | None = None) -> ModelFiles:
     """A model in GGUF: everything is in its file, but perhaps for the codec and the tokenizer."""
     file = parts.files[0]
-    codec = file if parts.codec is not None else _codec_beside(file.parent, file, access)
+    codec = codec or (file if parts.codec is not None else _codec_beside(file.parent, file, access))
     card = {"name": file.stem, "text": "llama"} | dict(parts.card)
     return ModelFiles(_card(card, file.name), checkpoint.path, codec, _tokenizer_in(file.parent), (), parts)
 

@@ -41,7 +41,7 @@ def load_mimi(source: str | Path, config: MimiConfig | None = None) -> Mimi:
         return from_ours(part.arrays, config or part.config)
     if source.is_dir():
         if config is None:
-            config = mimi_transformers.read_config(_read_json(source / "config.json"))
+            config = mimi_transformers.read_config(read_json(source / "config.json"))
         tensors, _ = read_tensors(source / "model.safetensors")
         return from_transformers(tensors, config)
     tensors, metadata = read_tensors(source)
@@ -151,7 +151,8 @@ def own_config(metadata: Mapping[str, str]) -> MimiConfig | None:
         raise WeightsDamaged("The codec's config inside the file is not JSON.") from error
 
 
-def _read_json(path: Path) -> dict[str, object]:
+def read_json(path: Path) -> dict[str, object]:
+    """A config.json of sane size. Raises WeightsNotFound or WeightsDamaged."""
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise WeightsDamaged(f"{path.name} is too large for a config.")

@@ -90,15 +90,16 @@ def quantize(values: npt.NDArray[Any], name: str, importance: Floats | None = No
 def _quantized(rows: Floats, name: str, importance: Floats | None) -> Bytes:
     if not np.isfinite(rows).all():
         raise InputError("There are values that are not finite; they can't be rounded.", field="type")
+    rows = np.ascontiguousarray(rows)
     if name == "F32":
-        return np.ascontiguousarray(rows).view(np.uint8)
+        return rows.view(np.uint8)
     if name == "F16":
         return _half(rows).view(np.uint8)
     if importance is not None or name in k_quants.ENCODERS:
-        return k_quants.encode(np.ascontiguousarray(rows), name, importance)
+        return k_quants.encode(rows, name, importance)
     import gguf
 
-    stored: Bytes = gguf.quantize(np.ascontiguousarray(rows), _kind(name)).view(np.uint8)
+    stored: Bytes = gguf.quantize(rows, _kind(name)).view(np.uint8)
     return stored
 
 

@@ -1,1 +1,1 @@
-"""The codec in numpy: the same weights, codes and sound as mimi/codec.py, for machines without torch."""
+"""The codec without torch: the same weights, codes and sound as mimi/codec.py, in numpy or on the engine's kernels."""

@@ -39,6 +39,14 @@ class TorchlessMimi:
         self.upsample = DepthwiseUpsampling(tensors.within("upsample"), width, RESAMPLING)
         self.decoder_transformer = Transformer(tensors.within("decoder_transformer"), width, transformer)
 
+    def fingerprint(self) -> str:
+        """Names the meaning of the codes."""
+        return self.quantizer.fingerprint()
+
+    def fork_state(self, state: State) -> State:
+        """A second stream from the same past: states are replaced and never written to, so nothing is copied."""
+        return state
+
     def encode(self, samples: npt.NDArray[np.float32], num_codebooks: int) -> Codes:
         """A whole clip (N,) to codes (num_codebooks,ceil(N/frame)); the last frame is filled up with silence."""
         if samples.ndim != 1 or not len(samples):

@@ -33,7 +33,9 @@ StreamState = npt.NDArray[np.uint8]
 class _Half:
     """One direction: packed weights on the C side."""
 
-    def __init__(self, config: MimiConfig, tensors: Iterator[Floats], decodes: bool, kind: WeightKind, rest: _Rest) -> None:
+    def __init__(
+        self, config: MimiConfig, tensors: Iterator[Floats], decodes: bool, kind: WeightKind, rest: _Rest
+    ) -> None:
         arrays = [np.ascontiguousarray(array, np.float32) for array in tensors]
         places = np.array([binding.address(array) for array in arrays], np.uint64)
         counts = np.array([array.size for array in arrays], np.int64)

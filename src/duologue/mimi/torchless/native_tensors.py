@@ -2,7 +2,7 @@
 
 A convolution is a matrix over windows of time-major sound: (outputs, kernel * inputs). A transposed convolution of two
 strides is one too, over a step and the one before it, with `stride` steps of output in its rows. Attention's heads are
-padded to 16 rows, and rotary pairs brought apart, (i, i + half), in queries and keys alike, so that scores stay the same.
+padded to 16 rows, and rotary pairs brought apart, (i, i + half), in queries and keys alike, so scores stay the same.
 """
 
 from __future__ import annotations
@@ -135,3 +135,18 @@ def _upsampling(tensors: Tensors, inputs: int, outputs: int, stride: int) -> Ite
     own, over = weight[..., :stride], weight[..., stride:]  # of the step itself, and of the one before it
     yield np.stack((over, own), axis=0).transpose(3, 2, 0, 1).reshape(stride * outputs, 2 * inputs)
     yield np.tile(tensors.take("bias", outputs), stride)
+
+
+def check_tensors(tensors: Tensors, config: MimiConfig) -> set[str]:
+    """The names of all tensors of such a codec; raises LayoutMismatch if any is missing or misshapen. Reads none."""
+    taken: set[str] = set()
+    dry = tensors.dry(taken)
+    books = all_centroids(dry, config)
+    for order in (decoder_tensors, encoder_tensors):
+        for _ in order(dry, config, books):
+            pass
+    size, inner = config.quantizer, dry.within("quantizer")
+    for part, count in (("semantic", size.semantic), ("acoustic", size.codebooks - size.semantic)):
+        for i in range(count):
+            inner.take(f"{part}.codebooks.{i}.initialized", 1)
+    return taken

@@ -146,10 +146,7 @@ def _over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = copy.deepcopy(below)
     for name, value in above.items():
         old = merged.get(name)
-        same_kind = isinstance(old, dict) and isinstance(value, Mapping) and value.get("type", old.get("type")) == (
-            old.get("type")
-        )
-        if same_kind:
+        if isinstance(old, dict) and isinstance(value, Mapping) and value.get("type") in (None, old.get("type")):
             merged[name] = _over(old, value)
         elif value is not None or name in ("turn_detection", "transcription"):
             merged[name] = value

@@ -113,7 +113,7 @@ def parse_item(given: object, hearing: Hearing) -> Item:
         kind = str(given.get("type"))[:64]
         raise ApiError(400, f"Items of type {kind!r} can't be used here.", code="unsupported", param="item.type")
     role = given.get("role")
-    if role not in PARTS:
+    if not isinstance(role, str) or role not in PARTS:
         raise ApiError(400, "item.role should be user, assistant or system.", code="invalid_value", param="item.role")
     parts = given.get("content")
     if not isinstance(parts, list) or not 0 < len(parts) <= 20:
@@ -134,7 +134,7 @@ def _checked_id(given: object) -> str:
 
 def _add_part(item: Item, part: object, place: str, hearing: Hearing) -> None:
     kinds = PARTS[item.role]
-    if not isinstance(part, Mapping) or part.get("type") not in kinds:
+    if not isinstance(part, Mapping) or part.get("type") not in [*kinds]:
         message = f"{place}.type should be one of {', '.join(kinds)} for role {item.role}."
         raise ApiError(400, message, code="invalid_value", param=f"{place}.type")
     kind = "output_text" if part["type"] == "text" else str(part["type"])

@@ -13,6 +13,7 @@ from typing import TypeVar
 from ...audio import Audio, is_silent
 from ...conversation import Conversation
 from ...speaking import Speech
+from ...spoken_context import HeardTurn
 from ..schemas import Sampling
 from ..services import Services
 from ..speakers import listener_of, number_voices
@@ -44,6 +45,11 @@ class Memory:
     def context_frames(self) -> int:
         """Frames of sound in memory, the voice's own prompt included."""
         return 0 if self._live is None else round(self._live.context_seconds * 12.5)
+
+    @property
+    def turns(self) -> list[HeardTurn]:
+        """What is remembered, oldest first; the voice's prompt is not among it."""
+        return [] if self._live is None else self._live.turns
 
     async def hear(self, item: Item, audio: Audio | None) -> None:
         """Take in an item's words, and its sound if there is some."""
@@ -103,15 +109,6 @@ class Memory:
             item.turns = 0
 
         await self._run(work)
-
-    async def turns(self) -> list[tuple[int, str, bool, float]]:
-        """(speaker, words, spoken by the voice, seconds) of all remembered turns."""
-
-        def work() -> list[tuple[int, str, bool, float]]:
-            turns = [] if self._live is None else self._live.turns
-            return [(turn.speaker, turn.text, turn.own, turn.frames * 0.08) for turn in turns]
-
-        return await self._run(work)
 
     def _ready(self) -> Conversation:
         """The conversation, begun now if it wasn't. For worker threads that hold the lock."""

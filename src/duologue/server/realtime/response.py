@@ -73,6 +73,10 @@ class Response:
             if self._work is not None:
                 self._work.cancel()
 
+    @property
+    def is_cancelled(self) -> bool:
+        return self._reason is not None
+
     async def run(self) -> None:
         """From response.created to response.done."""
         await self._wire.send("response.created", response=self._shown("in_progress"))
@@ -220,7 +224,9 @@ class Response:
         await self._tell("response.content_part.done", **place, part=self._part(item.text))
         await self._tell("response.output_item.done", item=item.shown())
         if self._order.in_conversation:
-            await self._wire.send("conversation.item.done", item=item.shown(), previous_item_id=self._items.before(item))
+            await self._wire.send(
+                "conversation.item.done", item=item.shown(), previous_item_id=self._items.before(item)
+            )
 
     async def _delta(self, kind: str, delta: str) -> None:
         assert self.item is not None
@@ -230,7 +236,9 @@ class Response:
         await self._wire.send(kind, response_id=self.id, output_index=0, **fields)
 
     def _part(self, text: str) -> dict[str, str]:
-        return {"type": "text", "text": text} if self._order.modality == "text" else {"type": "audio", "transcript": text}
+        return (
+            {"type": "text", "text": text} if self._order.modality == "text" else {"type": "audio", "transcript": text}
+        )
 
     def _shown(self, status: str, error: ApiError | None = None) -> dict[str, Any]:
         return {
