@@ -23,6 +23,7 @@ FLOORS = [
     {"compat"},
     {"corpus", "training", "evaluation"},
     {"server", "agent"},
+    {"integrations"},
     {"cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -10,24 +10,21 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
-from package_card import write_card
+from package_card import RESULTS, write_card
 
 from duologue.audio import Audio
 from duologue.engine.assembly import assemble_codec
 from duologue.training.code_shards import SpokenTurn
 from duologue.training.csm_data import turn_rows
+from duologue.training.voice_prompts import prompts
 from duologue.voice import Voice
 from duologue.weights.embedded import FOLDER
 
 ACCENTS = {"us": "american", "gb": "british"}
 DEFAULT_VOICE = "michael"  # the best understood by an ASR so far (docs/log.md)
-SHORTEST, LONGEST = 5.0, 8.5  # seconds of a prompt
 SOURCE = "Kokoro-82M, voice {name} (synthetic speech; Apache-2.0)"
 
 
@@ -37,6 +34,7 @@ def main() -> None:
     parser.add_argument("--release", type=Path, required=True)
     parser.add_argument("--shards", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--figures", type=Path, default=RESULTS / "voice.json", help="what evaluation measured of it")
     options = parser.parse_args()
     facts = json.loads((options.release / "csm.json").read_text(encoding="utf-8"))
     (options.out / "voices").mkdir(parents=True, exist_ok=True)
@@ -44,7 +42,7 @@ def main() -> None:
         shutil.copyfile(options.release / name, options.out / name)
     write_voices(options.out, facts, options.shards)
     write_model(options.out, facts)
-    write_card(options.out, options.release, facts)
+    write_card(options.out, options.release, facts, options.figures)
     for path in options.out.rglob("*.safetensors"):
         path.chmod(0o644)
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
@@ -57,7 +55,7 @@ def write_voices(out: Path, facts: dict[str, Any], shards: Path) -> None:
     advance = facts["training"]["recipe"]["model"]["aligned"]["max_advance"]
     codec = assemble_codec(out / "codec.safetensors", books, "cpu")
     wanted = {voice["name"]: voice for voice in facts["voices"]}
-    for name, (turn, samples) in prompts(shards, set(wanted)).items():
+    for name, (turn, samples) in prompts(shards, set(wanted), kinds=("chat", "line")).items():
         voice = wanted[name]
         codes = codec.encode(samples)
         spoken = SpokenTurn(name, turn["text"], turn["phonemes"], turn["durations"], codes)
@@ -66,30 +64,6 @@ def write_voices(out: Path, facts: dict[str, Any], shards: Path) -> None:
             name.split("_", 1)[1], turn["text"], Audio(samples), voice["speaker"], ACCENTS[voice["accent"]],
             codes, rows.pointers, codec.fingerprint, SOURCE.format(name=name), "Apache-2.0",
         ).save(out / "voices" / f"{name.split('_', 1)[1]}.safetensors")  # fmt: skip
-
-
-def prompts(shards: Path, names: set[str]) -> dict[str, tuple[dict[str, Any], np.ndarray]]:
-    """The chosen turn and its samples (N,) for each voice."""
-    best: dict[str, tuple[float, Path, dict[str, Any]]] = {}
-    for path, turn in _turns(shards):
-        seconds = turn["samples"] / 24_000
-        distance = abs(seconds - 6.5)
-        if turn["voice"] in names and SHORTEST <= seconds <= LONGEST and distance < best.get(turn["voice"], (9e9,))[0]:
-            best[turn["voice"]] = (distance, path, turn)
-    found = {}
-    for name, (_, path, turn) in best.items():
-        start, count = turn["start"], turn["samples"]
-        samples, _ = soundfile.read(path.with_suffix(".flac"), frames=count, start=start, dtype="float32")
-        found[name] = (turn, samples)
-    return found
-
-
-def _turns(shards: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path in sorted(shards.glob("[0-9]*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            item = json.loads(line)
-            if item["split"] == "train" and item["kind"] in ("chat", "line"):
-                yield from ((path, turn) for turn in item["turns"])
 
 
 def write_model(out: Path, facts: dict[str, Any]) -> None:

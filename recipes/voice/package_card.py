@@ -46,7 +46,7 @@ Licence of the weights: Apache-2.0. See NOTICE for the sources' licences.
 """
 
 
-def write_card(out: Path, release: Path, facts: dict[str, Any]) -> None:
+def write_card(out: Path, release: Path, facts: dict[str, Any], figures: Path) -> None:
     """Write MODEL_CARD.md into the package's folder."""
     training = facts["training"]
     model = training["recipe"]["model"]
@@ -66,7 +66,7 @@ def write_card(out: Path, release: Path, facts: dict[str, Any]) -> None:
         "seen": training["hours_of_audio_seen"],
         "csm_mb": (out / "csm.safetensors").stat().st_size / 1e6,
         "codec_mb": (out / "codec.safetensors").stat().st_size / 1e6,
-        "figures": _figures(),
+        "figures": _figures(figures),
     }
     (out / "MODEL_CARD.md").write_text(TEMPLATE.format(**values), encoding="utf-8")
 
@@ -89,9 +89,8 @@ def _plain(values: dict[str, Any]) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in kept.items())
 
 
-def _figures() -> str:
+def _figures(path: Path) -> str:
     """What `make evaluate` measured last."""
-    path = RESULTS / "voice.json"
     if not path.is_file():
         return "Run `make evaluate` for the figures of this version."
     found = json.loads(path.read_text(encoding="utf-8"))

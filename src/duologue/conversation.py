@@ -189,15 +189,17 @@ class Conversation:
 
     def _shortened(self, turn: HeardTurn, frames: int) -> HeardTurn | None:
         """The first `frames` frames of a turn with their share of its words; None if nothing is left."""
-        if frames >= turn.frames:
+        whole = max(turn.frames, turn.planned_frames)  # speech that was broken off holds words that never sounded
+        if frames >= turn.frames == whole:
             return turn
         words = turn.text.split()
-        kept = round(len(words) * frames / turn.frames) if turn.frames else 0
+        frames = min(frames, turn.frames)
+        kept = round(len(words) * frames / whole) if whole else 0
         if frames <= 0 or turn.segment.codes is None:
             return None
         text = " ".join(words[: max(1, kept)])
         read = self._model.reader.turn(text, self._number(turn.speaker), turn.accent, False)
-        return replace(turn, text=text, segment=Segment(read.ids, turn.segment.codes[:, :frames]))
+        return replace(turn, text=text, segment=Segment(read.ids, turn.segment.codes[:, :frames]), planned_frames=0)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write turns and voices to one file. Keys and values are not stored; resuming reads the codes again."""

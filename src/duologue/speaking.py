@@ -307,7 +307,8 @@ class Speech:
     def _keep(self, sentence: Sentence, attempt: _Attempt, seed: int, tries: int, start: float = 0.0) -> None:
         """Make the spoken sentence part of the past, and of the report."""
         utterance = attempt.utterance
-        turn = HeardTurn(self._speaker, sentence.text, utterance.segment(), own=True, accent=self._accent)
+        planned = Expectation.of_text(sentence.text).usual_frames if attempt.stop == "closed" else 0
+        turn = HeardTurn(self._speaker, sentence.text, utterance.segment(), True, self._accent, planned)
         if utterance.codes:
             self._context.keep(utterance, turn)
         else:

@@ -17,6 +17,7 @@ from .errors import CutSpeech, EmptySpeech, Runaway
 from .timebase import FRAMES_PER_SECOND, RATE_HZ, samples_to_seconds
 
 FASTEST_LETTERS_PER_SECOND, SLOWEST_LETTERS_PER_SECOND = 32.0, 5.0
+USUAL_LETTERS_PER_SECOND = 13.0  # a LibriVox reader, over five sentences
 SPARE_SECONDS, PAUSE_SECONDS = 2.0, 0.5  # silence that a turn, and each mark in it, may add
 PAUSES = frozenset(",;:.!?…—")
 LONGEST_SILENCE_SECONDS = 2.5
@@ -31,6 +32,7 @@ class Expectation:
 
     shortest: float
     longest: float
+    usual: float = 0.0
 
     @classmethod
     def of_text(cls, text: str) -> Expectation:
@@ -38,7 +40,13 @@ class Expectation:
         letters = sum(character.isalnum() for character in text)
         pauses = sum(character in PAUSES for character in text)
         longest = letters / SLOWEST_LETTERS_PER_SECOND + pauses * PAUSE_SECONDS + SPARE_SECONDS
-        return cls(max(0.0, letters / FASTEST_LETTERS_PER_SECOND - 0.25), longest)
+        shortest = max(0.0, letters / FASTEST_LETTERS_PER_SECOND - 0.25)
+        return cls(shortest, longest, letters / USUAL_LETTERS_PER_SECOND)
+
+    @property
+    def usual_frames(self) -> int:
+        """Frames that the text takes at a usual pace."""
+        return int(np.ceil(self.usual * FRAMES_PER_SECOND))
 
     @property
     def max_frames(self) -> int:

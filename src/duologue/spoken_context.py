@@ -27,6 +27,7 @@ class HeardTurn:
     segment: Segment
     own: bool = False  # spoken by this model
     accent: str = "american"
+    planned_frames: int = 0  # of our own speech that was broken off: about how many all of its words would have taken
 
     @property
     def frames(self) -> int:

@@ -201,7 +201,7 @@ def test_convert_writes_the_codec_in_the_other_layout_and_back(run: Run, tiny_fo
 def test_doctor_finds_what_is_here(run: Run) -> None:
     findings = json.loads(run("doctor", "--json").stdout)
     names = {finding["what"]: finding for finding in findings}
-    assert names["torch"]["ok"] and {"system", "embedded voice", "hub", "sound device"} <= set(names)
+    assert names["torch"]["ok"] and {"system", "speaks by", "embedded voice", "hub", "sound device"} <= set(names)
     assert all(finding["ok"] or finding["hint"] for finding in findings)
 
 

@@ -16,7 +16,7 @@ from duologue.weights.gguf_llama_csm import write_llama_csm
 from duologue.weights.gguf_llama_mimi import write_llama_mimi
 from duologue.weights.model_parts import CodecPart, CsmPart
 
-BOOKS, ENTRIES = 32, 2048  # dummy0 counts to 95
+BOOKS, ENTRIES = 32, 128  # dummy0 counts to 95
 
 
 def tokenizer_json() -> bytes:

@@ -145,8 +145,8 @@ def test_without_the_mask_the_future_changes_the_past(codec: SoundCodec) -> None
     assert np.abs(unmasked[0] - unmasked[1]).max() > 1e-4
 
 
-def test_positions_run_on_over_the_pieces(codec: SoundCodec) -> None:
-    """A piece alone and the same piece behind another sound nearly alike: rotary positions are relative."""
+def test_a_piece_sounds_the_same_wherever_it_stands(codec: SoundCodec) -> None:
+    """Only the position crosses the border, and rotary positions are relative."""
     codes = codes_of(codec, 2 * PIECE_FRAMES)
     second = decode_in_pieces(codec, codes, mask=True)[PIECE_FRAMES * codec.frame_samples :]
     alone = decode_in_pieces(codec, codes[:, PIECE_FRAMES:], mask=True)

@@ -27,6 +27,7 @@ class Watching:
         self.engine = engine
         self.rows: list[np.ndarray] = []
         self.positions: list[int] = []
+        self.seeds: list[int] = []
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.engine, name)
@@ -39,6 +40,7 @@ class Watching:
     def frames(self, requests: list[FrameRequest]) -> list[Frame]:
         self.rows += [request.row for request in requests]
         self.positions += [request.position for request in requests]
+        self.seeds += [request.sampling.seed for request in requests]
         return self.engine.frames(requests)  # type: ignore[attr-defined,no-any-return]
 
 
@@ -77,10 +79,13 @@ def test_frames_leave_one_by_one_and_make_up_the_turn(model: Model) -> None:
     assert np.array_equal(np.concatenate(frames, axis=1), turn.codes)  # type: ignore[arg-type]
 
 
-def test_a_seed_repeats_and_turns_differ(model: Model) -> None:
+def test_a_seed_repeats_and_each_turn_has_its_own(model: Model) -> None:
     once, again = spoken(model, "[0]Hello.[0]Hello.", max_frames=8)[0], spoken(model, "[0]Hello.", max_frames=8)[0]
     assert np.array_equal(once[0].codes, again[0].codes)
-    assert not np.array_equal(once[0].codes, once[1].codes)
+    watching = Watching(model.engine)
+    model.engine = watching  # type: ignore[assignment]
+    spoken(model, "[0]Hello.[0]Hello.", max_frames=2)
+    assert watching.seeds[0] == 5 and len(set(watching.seeds)) == 2
 
 
 def test_the_past_makes_room_instead_of_failing(model: Model) -> None:

@@ -1,6 +1,7 @@
 """From somebody's recordings to a voice: cut, heard, timed, encoded, learned, spoken. Real listening, real weights."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_the_embedded_voice_learns_a_new_speaker(corpus, tmp_path):
 
     run("corpus", "encode", "--shards", out, "--out", tmp_path / "codes")
     recipe = tmp_path / "recipe.json"
-    values = json.loads(open("recipes/fine_tune/embedded_lora.json").read())
+    values = json.loads(Path("recipes/fine_tune/embedded_lora.json").read_text())
     recipe.write_text(json.dumps({**values, "validate_every": 100, "depth_fraction": 0.2}))
     tuning = ["train", "csm", "--config", recipe, "--from", "embedded", "--codes", tmp_path / "codes"]
     run(*tuning, "--corpus", out, "--run", tmp_path / "run", "--steps", 3, "--nice", 0)

@@ -11,7 +11,7 @@ import pytest
 
 import duologue
 from duologue.engine import assembly
-from duologue.engine.assembly import assemble, assemble_codec
+from duologue.engine.assembly import assemble, assemble_codec, usual_engine, usual_plan
 from duologue.engine.native_engine import NativeEngine
 from duologue.engine.torch_engine import TorchEngine
 from duologue.errors import BackendUnavailable, InputError
@@ -102,3 +102,13 @@ def test_a_codec_alone_needs_no_torch(tiny_folder: Path, monkeypatch: pytest.Mon
     without = assemble_codec(tiny_folder / "codec.safetensors")
     assert isinstance(without, TorchlessSoundCodec)
     assert without.fingerprint == with_torch.fingerprint
+
+
+def test_what_is_chosen_is_what_doctor_says() -> None:
+    small, large = usual_engine(large=False), usual_engine(large=True)
+    assert small == f"{duologue.load(device='cpu').engine.name}, 1 thread"
+    assert large.split(",")[0].endswith(usual_plan(large=True)) or large.startswith("torch-")
+
+
+def test_without_kernels_torch_is_chosen(no_library: None) -> None:
+    assert usual_engine(large=False).startswith("torch-")

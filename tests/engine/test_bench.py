@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from duologue.cli.main import app
-from duologue.engine import bench
-from duologue.engine.bench import bytes_per_frame, measure, random_model
+from duologue.engine import bench, bench_load
+from duologue.engine.bench import measure
+from duologue.engine.bench_model import bytes_per_frame, kept_random_model, random_model
 from duologue.engine.native_engine import NativeEngine
 from duologue.engine.quantize import PLANS
 from tests.csm.sizes import ALIGNED, PLAIN
@@ -66,3 +68,49 @@ def test_the_commands_table_starts_with_the_bandwidth(tiny_folder: Path) -> None
     done = CliRunner().invoke(app, ["bench", str(tiny_folder), "--frames", "2"])
     assert done.exit_code == 0, done.output
     assert done.stdout.split()[0] == "GB/s"
+
+
+def test_long_contexts_and_neighbours_are_measured() -> None:
+    engine = NativeEngine(random_model(PLAIN, PLANS["compact"]), threads=2)
+    curve = bench.context_curve(engine, (3, 40), frames=3)
+    assert list(curve["frame_ms"]) == [3, 40] and curve["last_to_first"] > 0
+    found = bench.among_neighbours(engine, frames=2)
+    assert found["times_the_quiet"] == pytest.approx(found["pressed_ms"] / found["quiet_ms"])
+    assert found["slowest_pressed_ms"] >= found["pressed_ms"] > 0
+
+
+def test_random_weights_are_kept_and_a_fresh_start_speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUOLOGUE_HOME", str(tmp_path))
+    config = dataclasses.replace(PLAIN, backbone=dataclasses.replace(PLAIN.backbone, max_positions=64))
+    packed, path = kept_random_model(config, PLANS["compact"])
+    again, same = kept_random_model(config, PLANS["compact"])
+    assert path == same and path.parent == tmp_path / "packed"
+    assert (packed.block == again.block).all()
+    monkeypatch.setattr("duologue.csm.config.CSM_1B", config)
+    start = bench_load.ColdStart(**bench_load._start(path, "compact", 1))
+    assert start.load_seconds > 0 and start.first_frame_seconds > 0 and start.peak_memory_mb > 1
+
+
+def test_the_command_measures_everything_and_draws_it(tiny_folder: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "bench.png"
+    arguments = [
+        "bench",
+        str(tiny_folder),
+        "--frames",
+        "1",
+        "--streams",
+        "1,2",
+        "--all",
+        "--json",
+        "--plot",
+        str(picture),
+    ]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert {"context", "neighbours"} <= json.loads(done.stdout).keys()
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_other_programs_want_the_real_size(tiny_folder: Path) -> None:
+    done = CliRunner().invoke(app, ["bench", str(tiny_folder), "--peers"])
+    assert done.exit_code != 0 and "CSM-1B's size" in str(done.exception)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from duologue.engine.base import FrameSampling, Sampling
 from duologue.engine.native_engine import NativeEngine
 from duologue.engine.sampling import pick
 from duologue.errors import InputError
+from duologue.evaluation import fast_path
 from duologue.evaluation.logit_agreement import Reference, drawn_from, record
 from duologue.weights.csm_files import read_csm
 
@@ -66,3 +69,14 @@ def test_engines_of_other_models_are_refused(reference):
         reference.compare(NATIVE["odd"], FrameSampling())
     with pytest.raises(InputError, match="no frame"):
         Reference(reference.engine, [])
+
+
+def test_formats_are_held_against_float32_layer_by_layer(tiny_folder, tmp_path, capsys):
+    out = tmp_path / "deep" / "fast_path.json"
+    fast_path.main(["--model", str(tiny_folder), "--formats", "int8", "compact", "--sentences", "1", "--out", str(out)])
+    rows = json.loads(out.read_text())["formats"]
+    assert [row["format"] for row in rows] == ["int8", "compact"]
+    layers = read_csm(tiny_folder / "csm.safetensors", as_arrays=True).config.backbone.layers
+    assert all(len(row["layer_snr_db"]) == layers for row in rows)
+    assert rows[0]["kl_nats"] < rows[1]["kl_nats"] and rows[0]["layer_snr_db"][0] > rows[1]["layer_snr_db"][0]
+    assert len(capsys.readouterr().out.splitlines()) == 2

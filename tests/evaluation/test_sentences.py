@@ -8,11 +8,17 @@ from duologue.text.normalize import normalize
 from duologue.text.split import split_sentences
 
 
-@pytest.mark.parametrize(("name", "sentences", "words"), [("heldout40", 40, 350), ("heldout120", 120, 1000)])
+@pytest.mark.parametrize(
+    ("name", "sentences", "words"), [("heldout40", 40, 350), ("heldout120", 120, 1000), ("short60", 60, 70)]
+)
 def test_size(name, sentences, words):
     lines = held_out(name)
     assert len(lines) == len(set(lines)) == sentences
     assert sum(len(line.split()) for line in lines) >= words
+
+
+def test_the_smaller_set_is_part_of_the_larger():
+    assert set(held_out("heldout40")) <= set(held_out("heldout120"))
 
 
 def test_each_everyday_sentence_is_one_piece():

@@ -21,7 +21,6 @@ from types import FrameType
 
 from duologue.errors import DuologueError
 
-from .mutations import mutate
 from .targets import Target, make_targets
 
 SECONDS_PER_CASE = 20
@@ -56,7 +55,7 @@ def run(cases: int, seed: int, folder: Path, keep: Path | None = None) -> dict[s
         rng = random.Random(f"{seed}/{case}")
         good = rng.choice(target.seeds)
         path = folder / f"case{good.suffix}"
-        path.write_bytes(mutate(good.read_bytes(), rng))
+        path.write_bytes(target.mutate(good.read_bytes(), rng))
         _try(target, path, tallies[target.name], f"case {case} of seed {seed}", keep)
     return tallies
 

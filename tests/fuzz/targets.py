@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,20 @@ from duologue.text.script import parse_script
 from duologue.voice import Voice
 from duologue.weights.checkpoint import open_checkpoint
 from duologue.weights.csm_files import read_csm
-from duologue.weights.hub import shard_names
+from duologue.weights.gguf_llama_csm import write_llama_csm
+from duologue.weights.gguf_llama_mimi import write_llama_mimi
+from duologue.weights.gguf_models import open_model
+from duologue.weights.hub import HubAccess, shard_names
 from duologue.weights.load import locate
 from duologue.weights.mimi import load_mimi
+from duologue.weights.stored_array import as_floats
+from duologue.weights.type_policy import named_policy
+from duologue.weights.whole_model import read_whole, write_whole
 from tests.tiny import speech_like, write_tiny_model
+from tests.weights.gguf_models import codec_part, csm_part, tokenizer_json
+
+from .gguf_mutations import mutate_gguf
+from .mutations import mutate
 
 SCRIPT = "[0]Hello there. [1]Hi! How are you?\n[0] Fine, thanks; it's 10:30 already."
 
@@ -32,6 +43,7 @@ class Target:
     name: str
     seeds: tuple[Path, ...]
     read: Callable[[Path], object]
+    mutate: Callable[[bytes, random.Random], bytes] = mutate
 
 
 def make_targets(folder: Path) -> list[Target]:
@@ -51,9 +63,13 @@ def make_targets(folder: Path) -> list[Target]:
     (folder / "named.txt").write_text("ANNA: Hello.\nBEN: Hi there.\n")
     index = {"metadata": {}, "weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors"}}
     (folder / "index.json").write_text(json.dumps(index))
+    _write_gguf(folder, plain)
     return [
         Target("csm weights", (model / "csm.safetensors", plain / "csm.safetensors"), _csm),
         Target("codec weights", (model / "codec.safetensors",), load_mimi),
+        Target("gguf model", (folder / "whole.gguf", folder / "rounded.gguf"), _gguf, mutate_gguf),
+        Target("gguf backbone", (folder / "backbone.gguf",), _backbone, mutate_gguf),
+        Target("gguf codec", (folder / "mimi.gguf",), load_mimi, mutate_gguf),
         Target("model card", (model / "model.json",), _card),
         Target("shard index", (folder / "index.json",), shard_names),
         Target("voice", (folder / "voice.safetensors",), Voice.load),
@@ -62,6 +78,40 @@ def make_targets(folder: Path) -> list[Target]:
         Target("codes", tuple(folder / f"codes.{e}" for e in ("txt", "npy", "safetensors")), _codes),
         Target("script", (folder / "script.txt", folder / "named.txt"), _script),
     ]
+
+
+def _write_gguf(folder: Path, plain: Path) -> None:
+    """Our own file, plain and rounded; and the pull request's three."""
+    whole = read_whole(locate(plain))
+    write_whole(whole, folder / "whole.gguf")
+    write_whole(whole, folder / "rounded.gguf", named_policy("Q8_0", backbone="Q4_0", codec="F16"))
+    (folder / "pr").mkdir(exist_ok=True)
+    target = folder / "pr" / "m-<component>.gguf"
+    write_llama_csm(csm_part(), target, "F16", tokenizer=tokenizer_json())
+    (folder / "backbone.gguf").write_bytes((folder / "pr" / "m-backbone.gguf").read_bytes())
+    write_llama_mimi(codec_part(), folder / "mimi.gguf", "F32")
+
+
+def _gguf(path: Path) -> object:
+    """All of a model: its numbers, codec, card, tokenizer and voices."""
+    files = locate(path, HubAccess(offline=True))
+    whole = read_whole(files)
+    for array in (*whole.csm.arrays.values(), *whole.codec.arrays.values()):
+        as_floats(array)
+    return [Voice.from_parts(voice.card, voice.arrays, "fuzz") for voice in whole.voices]
+
+
+def _backbone(path: Path) -> object:
+    """A backbone's file beside its decoder's, as a program would find them."""
+    place = path.parent / "pr" / "m-backbone-case.gguf"
+    place.write_bytes(path.read_bytes())
+    try:
+        parts = open_model(place)
+        part = parts.speech_model()
+        parts.tokenizer()
+        return [as_floats(array) for array in part.arrays.values()]
+    finally:
+        place.unlink()
 
 
 def _csm(path: Path) -> object:

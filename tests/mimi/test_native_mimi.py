@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from duologue.engine.native_engine import available_paths
@@ -242,3 +243,20 @@ def test_a_config_of_other_sizes_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(values | {"num_filters": 8}))
     with pytest.raises(LayoutMismatch, match=r"encoder|decoder"):
         load_torchless_mimi(folder)
+
+
+def test_weight_norm_is_folded_without_torch(tmp_path: Path) -> None:
+    """As in files of training runs: a length and a direction for each weight."""
+    path = tmp_path / "codec.safetensors"
+    save_mimi(torch_codec("small"), path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    for name in [name for name in tensors if name.endswith("conv.conv.weight")]:
+        weight = tensors.pop(name)
+        length = weight.flatten(1).norm(dim=1).reshape(-1, 1, 1)
+        tensors |= {f"{name}_g": length, f"{name}_v": weight * 3.0}
+    save_file(tensors, path, metadata)
+    codes = some_codes("small", 10)
+    folded = load_torchless_mimi(path, "float32")
+    np.testing.assert_allclose(folded.decode(codes), native("small").decode(codes), atol=1e-4)

@@ -6,6 +6,8 @@ import pytest
 import torch
 from transformers import MimiModel
 
+from duologue.engine.native_engine import available_paths
+from duologue.evaluation.mimi_native import compare_native, measure_half_width
 from duologue.evaluation.mimi_references import MoshiMimi, TransformersMimi, lively_codec
 from duologue.evaluation.parity_mimi import compare, holds, make_noise
 from duologue.weights.mimi import load_mimi, save_mimi
@@ -84,3 +86,20 @@ def test_a_wrong_rotation_would_be_noticed(tmp_path):
         rows = codec.encoder_transformer.layers[0].qkv.weight
         rows[[0, 2]] = rows[[2, 0]].clone()
     assert not holds(compare(codec, reference, speech()[..., :120_000]))
+
+
+@pytest.mark.parametrize("sound", ["speech", "noise"])
+def test_the_cpu_engines_form_agrees_on_every_path(sound):
+    wav = speech() if sound == "speech" else make_noise(12.0)
+    for path in available_paths():
+        figures = compare_native(small(), wav if path != "portable" else wav[..., :90_001], path)
+        assert figures["codes_different"] == 0, figures
+        assert holds(figures) and figures["latents_max_difference"] < 1e-5
+        assert figures["audio_peak"] > 0.1
+
+
+def test_sixteen_bits_of_weight_change_few_codes_and_no_sound_to_speak_of():
+    figures = measure_half_width(small(), speech())
+    assert figures["float16"]["decoded_signal_to_noise_db"] > 50
+    assert figures["float16"]["decoded_signal_to_noise_db"] > figures["bfloat16"]["decoded_signal_to_noise_db"] + 10
+    assert figures["float16"]["codes_different"] < figures["bfloat16"]["codes_different"] < figures["codes"] / 4

@@ -31,17 +31,22 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+def start_browser(microphone: Path) -> WebDriver:
+    """A browser that hears a file, over and over, where it asks for a microphone."""
     assert CHROMIUM and DRIVER, "the page is tested in a real browser: apt-get install chromium chromium-driver"
-    microphone = tmp_path_factory.mktemp("microphone") / "speech.wav"
-    soundfile.write(microphone, *soundfile.read(RECORDING))
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in [*FLAGS.split(), f"--use-file-for-fake-audio-capture={microphone}"]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    return webdriver.Chrome(options=options, service=Service(DRIVER))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+    microphone = tmp_path_factory.mktemp("microphone") / "speech.wav"
+    soundfile.write(microphone, *soundfile.read(RECORDING))
+    driver = start_browser(microphone)
     yield driver
     driver.quit()
 

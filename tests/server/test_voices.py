@@ -72,6 +72,16 @@ def test_a_voice_is_created_speaks_survives_and_goes(serve: Serve, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_servers_over_one_folder_share_their_voices(serve: Serve, tmp_path: Path) -> None:
+    first, second = serve(voices_folder=tmp_path), serve(voices_folder=tmp_path)
+    with first.client() as one, second.client() as other:
+        assert create(one, "Ada", consent(one).json()["id"]).status_code == 200
+        assert "Ada" in [voice["name"] for voice in other.get("/v1/audio/voices").json()["voices"]]
+        assert other.delete("/v1/audio/voices/Ada").status_code == 200
+        speech = {"model": "tiny", "input": "Hello.", "voice": "Ada", "response_format": "pcm"}
+        assert one.post("/v1/audio/speech", json=speech).status_code == 404
+
+
 def test_without_consent_there_is_no_voice(server: Running) -> None:
     with server.client() as client:
         assert code(create(client, "Eve", "cons_made_up")) == "consent_required"

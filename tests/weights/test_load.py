@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +105,27 @@ def test_the_same_model_speaks_the_same_from_every_home(homes: Path, hub: Standi
     spoken = [said(duologue.load(source, device="cpu", engine="torch", cache_dir=tmp_path)) for source in sources]
     for other in spoken[1:]:
         assert len(other) == len(spoken[0]) and np.abs(other - spoken[0]).max() < 1e-3
+
+
+@pytest.mark.parametrize("home", ["sesame", "transformers"])
+def test_without_torch_every_home_says_the_same(home: str, homes: Path, tmp_path: Path) -> None:
+    """Language model and codec both, also where the codec lies inside the model's own checkpoint."""
+    script = f"""
+import sys, numpy as np, duologue
+from duologue.mimi.torchless.native import NativeMimi
+model = duologue.load({str(homes / home)!r}, device="cpu")
+assert isinstance(model.codec.mimi, NativeMimi)
+audio = model.generate("Fine, thanks.", seed=3, max_seconds=0.8, check=False)
+heard = model.encode(audio)
+np.savez({str(tmp_path / "out.npz")!r}, samples=audio.samples, codes=heard)
+assert not {{"torch", "transformers"}} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=200)
+    out = np.load(tmp_path / "out.npz")
+    model = duologue.load(homes / home, device="cpu", engine="torch")
+    audio = model.generate("Fine, thanks.", seed=3, max_seconds=0.8, check=False)
+    np.testing.assert_allclose(out["samples"], audio.samples, atol=1e-4 * np.abs(audio.samples).max())
+    assert (out["codes"] == model.encode(Audio(out["samples"]))).mean() > 0.99
 
 
 def test_once_fetched_it_loads_offline(hub: Standin, tmp_path: Path) -> None:

@@ -85,11 +85,18 @@ class Whisper:
             return None
         if result.no_speech_prob > NO_SPEECH and result.scores[0] < UNSURE:
             return ""
-        return str(self._tokens.decode(tokens)).strip()
+        words = str(self._tokens.decode(tokens)).strip()
+        return None if repeats(words) else words
 
     def _read_carefully(self, samples: Samples) -> str:
         segments, _ = self._whisper.transcribe(samples, language="en", beam_size=1, condition_on_previous_text=False)
         return " ".join(segment.text.strip() for segment in segments).strip()
+
+
+def repeats(text: str) -> bool:
+    """Whether the last words, three or more, say again what stands right before them: a loop, most likely."""
+    words = [word.strip(".,!?;:").lower() for word in text.split()]
+    return any(words[-count:] == words[-2 * count : -count] for count in range(3, len(words) // 2 + 1))
 
 
 def _packaged() -> Path:

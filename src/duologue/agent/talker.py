@@ -19,8 +19,8 @@ from .turn_detection import ONSET_WINDOWS, Event, SpeechResumed, SpeechStarted, 
 from .vad import WINDOW_SAMPLES
 from .word_cues import interrupts
 
-FIRST_WEIGHED_SECONDS = 0.45  # of speech into our answer, before its words are looked at; then again and again
-WEIGHED_EVERY_SECONDS = 0.35
+FIRST_WEIGHED_SECONDS = 0.8  # of speech into our answer, before its words are looked at: half an "mm-hm" reads as
+WEIGHED_EVERY_SECONDS = 0.3  # anything (docs/log.md). Shorter speech is judged by its words once it ends
 HISTORY = 40  # turns that the language model is told
 BROKEN_OFF = "—"  # ends words of ours that were interrupted
 

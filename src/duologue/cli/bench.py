@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,43 +23,109 @@ def bench(
     threads: Annotated[str, typer.Option("--threads", help="Thread counts, separated by commas.")] = "1",
     streams: Annotated[str, typer.Option("--streams", help="Conversations spoken together.")] = "1",
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames in each of three rounds.")] = 12,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Also long contexts, neighbours that spin, a cold start, and frames with the codec."
+        ),
+    ] = False,
+    peers: Annotated[bool, typer.Option("--peers", help="Also transformers, in turns (with --csm-1b).")] = False,
+    llama_cpp: Annotated[
+        Path | None, typer.Option("--llama-cpp", help="Also llama.cpp: where node-llama-cpp was installed by npm.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the results to this JSON file.")] = None,
+    picture: Annotated[Path | None, typer.Option("--plot", help="Also draw them into this file.")] = None,
     as_json: given.Json = False,
 ) -> None:
     """Measure the CPU engine: read bandwidth, milliseconds per frame and stage, bytes moved, real-time factor."""
     from ..engine.bench import measure
     from ..engine.native_engine import NativeEngine
+    from ..errors import InputError
     from ..evaluation.report import versions
     from .console import print_json
 
+    if (peers or llama_cpp is not None) and not csm_1b:
+        raise InputError("Other programs are measured at CSM-1B's size.", hint="Add --csm-1b.", field="peers")
     results: list[BenchResult] = []
-    for plan in formats.split(","):
+    counts, wanted = _numbers(threads, "threads"), formats.split(",")
+    for plan in wanted:
         packed = _packed(model, plan, csm_1b)
-        for number in _numbers(threads, "threads"):
+        for number in counts:
             engine = NativeEngine(packed, threads=number)
             for together in _numbers(streams, "streams"):
                 result = measure(engine, streams=together, frames=frames, random_weights=csm_1b)
                 results.append(result)
                 if not as_json:
                     _show(result, first=len(results) == 1)
-    found = {**versions(), "results": [result.as_dict() for result in results]}
+    found: dict[str, Any] = {**versions(), "results": [result.as_dict() for result in results]}
+    if everything:
+        found |= _everything(_packed(model, wanted[0], csm_1b), max(counts), csm_1b)
+    if peers or llama_cpp is not None:
+        found["peers"] = _peers(wanted, max(counts), peers, llama_cpp)
     if as_json:
         print_json(found)
+    elif everything or "peers" in found:
+        rest = {name: value for name, value in found.items() if name not in ("date", "machine", "versions", "results")}
+        typer.echo(json.dumps(rest, indent=2))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if picture is not None:
+        from ..evaluation.speed_plot import plot
+
+        plot(found, picture)
+
+
+def _everything(packed: PackedModel, threads: int, csm_1b: bool) -> dict[str, Any]:
+    from ..engine.bench import among_neighbours, context_curve
+    from ..engine.native_engine import NativeEngine
+
+    engine = NativeEngine(packed, threads=threads)
+    room = packed.config.backbone.max_positions
+    places = (min(100, room // 4), min(1900, room - 64))
+    found: dict[str, Any] = {
+        "context": context_curve(engine, places),
+        "neighbours": among_neighbours(engine),
+    }
+    if csm_1b:
+        from ..engine.bench_load import cold_start
+        from ..engine.bench_model import kept_random_model
+        from ..evaluation.speed_whole import whole_system
+
+        path = kept_random_model(packed.config, packed.plan)[1]
+        found["whole_system"] = whole_system(engine)
+        found["cold_start"] = asdict(cold_start(path, packed.plan.name, threads))
+    return found
+
+
+def _peers(plans: list[str], threads: int, transformers: bool, llama_cpp: Path | None) -> dict[str, Any]:
+    from ..engine.bench_model import kept_folder
+    from ..engine.native_engine import NativeEngine
+    from ..evaluation import speed_peers
+
+    contenders: list[speed_peers.Contender] = [
+        speed_peers.EngineContender(NativeEngine(_packed(None, plan, True), threads=threads)) for plan in plans
+    ]
+    if llama_cpp is not None:
+        contenders.append(speed_peers.LlamaCppContender(llama_cpp, kept_folder(), threads))
+    if transformers:
+        contenders.append(speed_peers.TransformersContender(threads))
+    try:
+        return speed_peers.side_by_side(contenders, rounds=3, frames=4, threads=threads)
+    finally:
+        speed_peers.close(contenders)
 
 
 def _packed(model: str | None, plan: str, csm_1b: bool) -> PackedModel:
     from ..csm.config import CSM_1B
-    from ..engine.bench import random_model
+    from ..engine.bench_model import kept_random_model
     from ..engine.native_engine import named_plan
     from ..engine.packed import pack_model
     from ..weights.csm_files import read_csm
     from ..weights.load import locate
 
     if csm_1b:
-        return random_model(CSM_1B, named_plan(plan))
+        return kept_random_model(CSM_1B, named_plan(plan))[0]
     weights = read_csm(locate(model).csm, as_arrays=True)
     return pack_model(weights.config, weights.tensors, named_plan(plan))
 

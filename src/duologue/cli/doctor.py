@@ -33,7 +33,18 @@ def doctor(
     """Look over this installation; exits with 5 if something that speaking needs is missing."""
     from .console import print_json
 
-    checks: list[Callable[[], Finding]] = [_python, _kernels, _torch, _voice, _playing, _ffmpeg, _av, _hub, _token]
+    checks: list[Callable[[], Finding]] = [
+        _python,
+        _kernels,
+        _torch,
+        _engine,
+        _voice,
+        _playing,
+        _ffmpeg,
+        _av,
+        _hub,
+        _token,
+    ]
     findings = [check() for check in checks] + ([_speak()] if speak else [])
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -74,6 +85,16 @@ def _torch() -> Finding:
     except ImportError as error:
         return Finding("torch", f"not usable: {error}", False, hint, needed)
     return Finding("torch", f"{torch.__version__}, reaches {best_device()}", True, needed=needed)
+
+
+def _engine() -> Finding:
+    from ..engine.assembly import usual_engine
+    from ..errors import BackendUnavailable
+
+    try:
+        return Finding("speaks by", f"{usual_engine(False)}; models of CSM-1B's size by {usual_engine(True)}", True)
+    except BackendUnavailable as error:
+        return Finding("speaks by", error.message, False, error.hint, needed=True)
 
 
 def _voice() -> Finding:

@@ -49,3 +49,59 @@ def voice(
     words += ["--page", str(page)] if page else []
     words += [flag for flag, chosen in (("--quick", quick), ("--floor", floor)) if chosen]
     main(words)
+
+
+@evaluate.command()
+def codec(
+    model: given.ModelName = None,
+    shards: Annotated[Path | None, typer.Option(help="A corpus, whose held-out turns are used.")] = None,
+    sounds: Annotated[Path | None, typer.Option(help="Or a folder of recordings with .txt beside.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many clips.", min=1)] = 44,
+    judge: Annotated[str, typer.Option(help="base, a folder, or a name that faster-whisper knows.")] = "base",
+    quick: Annotated[bool, typer.Option("--quick", help="No word errors.")] = False,
+    out: Out = Path("benchmarks/results/codec.json"),
+) -> None:
+    """Send held-out speech through a codec and back: words, pitch, PESQ, STOI, mel distance, codebook use."""
+    from ..errors import InputError
+    from ..evaluation.asr import Judge
+    from ..evaluation.codec import evaluate as measure
+    from ..evaluation.codec import held_out_turns, recorded_clips
+
+    if (shards is None) == (sounds is None):
+        raise InputError("Give either --shards or --sounds.", field="shards")
+    clips = held_out_turns(shards, limit) if shards is not None else recorded_clips(sounds or Path(), limit)
+    found = measure(model, clips, None if quick else Judge(judge), out)
+    pesq, stoi = found["pesq_wb"]["mean"], found["stoi"]["mean"]
+    typer.echo(f"pitch within 10 %: {100 * found['pitch_within_10_percent']:.1f} %; PESQ {pesq}, STOI {stoi}; {out}")
+
+
+@evaluate.command()
+def dialogue(
+    model: given.ModelName = None,
+    voices: Annotated[str | None, typer.Option(help="Two names, separated by a comma; the model's first two.")] = None,
+    seeds: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "1",
+    out: Out = Path("benchmarks/results/dialogue.json"),
+) -> None:
+    """Let two voices talk for ten turns and see whether each stays itself."""
+    from ..evaluation.dialogue_voices import evaluate as measure
+
+    found = measure(model, voices.split(",") if voices else [], [int(seed) for seed in seeds.split(",")], out)
+    for talk in found["talks"]:
+        typer.echo(
+            f"seed {talk['seed']}: similarity {talk['first_half']} in turns 1-5, {talk['second_half']} in turns 6-10, "
+            f"slope {talk['slope_per_turn']} a turn, right voice {talk['right_voice_percent']:.0f} %; {out}"
+        )
+
+
+@evaluate.command()
+def overlap(
+    corpus: Annotated[Path, typer.Option(help="Folder of the corpus listings (.jsonl).")],
+    sentences: Annotated[str, typer.Option(help="heldout40, heldout120, short60 or a text file.")] = "heldout120",
+) -> None:
+    """Which evaluation sentences a corpus's training turns hold word for word: there should be none."""
+    from ..evaluation.sentences import held_out, trained_on
+
+    found = trained_on(held_out(sentences), corpus)
+    typer.echo(f"{len(found)} of {len(held_out(sentences))} sentences are in the training turns")
+    for sentence, places in found.items():
+        typer.echo(f"  {sentence} ({', '.join(places[:5])})")

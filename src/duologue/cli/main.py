@@ -31,6 +31,7 @@ from .talk import talk
 from .train import train
 from .verify import verify
 from .voices import voices
+from .wyoming import wyoming
 
 app = typer.Typer(
     name="duologue",
@@ -51,6 +52,7 @@ VERBS = (
     bench,
     serve,
     talk,
+    wyoming,
     llama_tts_csm,
     llama_mimi,
     verify,

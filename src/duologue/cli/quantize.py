@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options as given
 from .convert import EMBEDDED
+
+if TYPE_CHECKING:
+    from ..weights.gguf_own import Importance
+    from ..weights.load import ModelFiles
+
+SENTENCES = 40
 
 GroupType = Annotated[str | None, typer.Option(show_default=False, help="A type for this group alone.")]
 
@@ -26,9 +32,11 @@ def quantize(
     embeddings: GroupType = None,
     codec: GroupType = None,
     importance: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Weigh errors by how strongly each column is used: a .safetensors file of vectors by tensor."
+            show_default=False,
+            help='Weigh errors by how strongly each column is used: "spoken" lets the model speak 40 sentences to find '
+            "out; or a .safetensors file of such vectors by tensor.",
         ),
     ] = None,
     revision: given.Revision = None,
@@ -45,17 +53,35 @@ def quantize(
     from ..weights.hub import HubAccess
     from ..weights.load import locate
     from ..weights.type_policy import named_policy
-    from ..weights.whole_model import read_importance, read_whole, write_whole
+    from ..weights.whole_model import read_whole, write_whole
     from .console import Console, print_json
 
     groups = {"backbone": backbone, "depth": depth, "heads": heads, "embeddings": embeddings, "codec": codec}
     policy = named_policy(type, **groups)
-    heeded = None if importance is None else read_importance(importance)
-    model = read_whole(locate(None if source == EMBEDDED else source, HubAccess(revision, token, None, offline)))
-    types = write_whole(model, output, policy, heeded)
+    files = locate(None if source == EMBEDDED else source, HubAccess(revision, token, None, offline))
+    heeded = None if importance is None else _importance(importance, files)
+    types = write_whole(read_whole(files), output, policy, heeded)
     counts = dict(Counter(types.values()).most_common())
     size = output.stat().st_size
     if as_json:
         print_json({"output": str(output), "bytes": size, "tensors_by_type": counts})
     told = ", ".join(f"{count} × {kind}" for kind, count in counts.items())
     Console(quiet).note(f"{output}: {size / 1e6:.1f} MB; {told}")
+
+
+def _importance(wanted: str, files: ModelFiles) -> Importance:
+    from ..weights.whole_model import importance_of, read_importance
+
+    if wanted != "spoken":
+        return read_importance(Path(wanted))
+    from ..api import build
+    from ..evaluation.logit_agreement import record
+    from ..evaluation.quantization_importance import activation_squares
+    from ..evaluation.sentences import held_out
+    from ..weights.csm_files import read_csm
+
+    compared = held_out("heldout40")  # the sentences on which types are compared stay out of it
+    sentences = [text for text in held_out("heldout120") if text not in compared][:SENTENCES]
+    turns = record(build(files, "cpu", "native-float32"), sentences)
+    weights = read_csm(files.csm, as_arrays=True)
+    return importance_of(activation_squares(weights.config, weights.tensors, turns))

@@ -65,12 +65,39 @@ def _assemble_native(files: ModelFiles, plan: str) -> tuple[Engine, AnyCodec]:
     from .packed import pack_model
 
     large = _is_large(files.csm)
-    chosen = named_plan(plan or ("int8" if large else "float32"))
+    chosen = named_plan(plan or usual_plan(large))
     weights = read_csm(files.csm, as_arrays=True)
     packed = _packed(files, weights, chosen.name) if large else pack_model(weights.config, weights.tensors, chosen)
     network = NativeEngine(packed, threads=_cores() if large else 1)
     exact: WeightKind = "float32" if chosen.name == "float32" else "float16"
     return network, _codec_without_torch(files.codec, weights, weights.config.num_codebooks, exact, network.threads)
+
+
+def usual_plan(large: bool) -> str:
+    """The weight format that the native engine takes by itself; `large`: more than SMALL_PARAMETERS weights."""
+    return "int8" if large else "float32"
+
+
+def usual_engine(large: bool) -> str:
+    """What "auto" comes to on this machine, as engines name themselves, with its number of threads."""
+    from .native_engine import available_paths
+
+    device = best_device() if large or not _has_kernels() else "cpu"
+    if device != "cpu" or not _has_kernels():
+        return f"torch-{device}"
+    path = os.environ.get("DUOLOGUE_NATIVE_PATH") or available_paths()[0]
+    threads = _cores() if large else 1
+    return f"native-{path}-{usual_plan(large)}, {threads} {'thread' if threads == 1 else 'threads'}"
+
+
+def _has_kernels() -> bool:
+    from ..native import binding
+
+    try:
+        binding.library()
+    except BackendUnavailable:
+        return False
+    return True
 
 
 def _packed(files: ModelFiles, weights: CsmWeights, plan: str) -> PackedModel:
@@ -84,11 +111,19 @@ def _packed(files: ModelFiles, weights: CsmWeights, plan: str) -> PackedModel:
     name = hashlib.blake2b(f"{parts} {plan}".encode(), digest_size=8).hexdigest()
     home = Path(os.environ.get("DUOLOGUE_HOME") or Path.home() / ".cache" / "duologue")
     path = home / "packed" / f"{name}.packed"
-    found = load_packed(weights.config, named_plan(plan), path, source)
+    mapped = _map_weights()
+    found = load_packed(weights.config, named_plan(plan), path, source, mapped=mapped)
     if found is None:
         found = pack_model(weights.config, weights.tensors, named_plan(plan))
         save_packed(found, path, source)
+        if mapped:
+            found = load_packed(weights.config, named_plan(plan), path, source, mapped=True) or found
     return found
+
+
+def _map_weights() -> bool:
+    """Whether packed weights stay in their file instead of memory: DUOLOGUE_MAP=1."""
+    return os.environ.get("DUOLOGUE_MAP", "0") not in ("", "0")
 
 
 def _codec_without_torch(

@@ -15,13 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ..csm.config import CsmConfig
 from ..native import binding
 from .base import FrameRequest, FrameSampling
+from .bench_load import SPINNERS, spinning
+from .bench_model import bytes_per_frame, random_rows
 from .native_engine import NativeCache, NativeEngine
-from .packed import PackedModel, pack_model
-from .pieces import expected_shapes
-from .quantize import FormatPlan
 
 FRAME_MS = 80.0
 CONTEXT_ROWS = 300
@@ -54,32 +52,6 @@ class BenchResult:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
-
-
-def random_model(config: CsmConfig, plan: FormatPlan) -> PackedModel:
-    """A network of random weights; its arrays share one small pool of numbers, so that making it needs no memory."""
-    pool = (np.random.default_rng(0).standard_normal(1 << 22) * 0.02).astype(np.float32)
-    weights = {}
-    for name, shape in expected_shapes(config).items():
-        row = int(np.prod(shape[1:])) if len(shape) > 1 else 1
-        weights[name] = np.ones(shape, np.float32)[:0] if 0 in shape else _repeated(pool, shape, row)
-    return pack_model(config, weights, plan)
-
-
-def _repeated(pool: np.ndarray, shape: tuple[int, ...], row: int) -> np.ndarray:
-    if len(shape) == 1:
-        return np.ones(shape, np.float32)
-    rows = max(1, min(shape[0], len(pool) // row))
-    if rows == shape[0]:
-        return pool[: rows * row].reshape(shape)
-    return np.broadcast_to(np.resize(pool, row).reshape(1, *shape[1:]), shape)
-
-
-def bytes_per_frame(packed: PackedModel) -> int:
-    """Weights that one frame reads: the depth decoder's once per codebook after the first, all others once."""
-    depth = sum(matrix.data.nbytes for name, matrix in packed.matrices.items() if name.startswith("depth."))
-    every = sum(matrix.data.nbytes for matrix in packed.matrices.values())
-    return every + (packed.config.num_codebooks - 2) * depth
 
 
 def read_bandwidth(threads: int) -> float:
@@ -129,22 +101,52 @@ def measure(
     )
 
 
-def _random_rows(config: CsmConfig, count: int) -> np.ndarray:
-    rows = np.full((count, config.columns), -1, np.int64)
-    codes = np.random.default_rng(1).integers(1, config.codec_entries, (count, config.num_codebooks))
-    rows[:, : config.num_codebooks] = codes
-    return rows
+def context_curve(engine: NativeEngine, places: tuple[int, ...] = (100, 1900), frames: int = 12) -> dict[str, Any]:
+    """Milliseconds of a frame after so many rows of context, the places taking turns frame by frame."""
+    caches: dict[int, NativeCache] = {}
+    times: dict[int, list[float]] = {place: [] for place in places}
+    rows = random_rows(engine.config, max(places) + frames)
+    for place in places:
+        caches[place] = engine.new_cache()
+        engine.prefill(caches[place], rows[:place], np.arange(place))
+    for index in range(frames):
+        for place, cache in caches.items():
+            at = place + index
+            request = FrameRequest(cache, rows[at], at, index, FrameSampling(1), allow_eos=False)
+            times[place].append(_timed(lambda request=request: engine.frames([request])))  # type: ignore[misc]
+    medians = {place: statistics.median(values) for place, values in times.items()}
+    return {"frame_ms": medians, "last_to_first": medians[places[-1]] / medians[places[0]]}
+
+
+def among_neighbours(engine: NativeEngine, frames: int = 24) -> dict[str, Any]:
+    """Milliseconds of a frame alone, and while SPINNERS other processes never rest."""
+    context = min(CONTEXT_ROWS, engine.config.backbone.max_positions - 2 * frames - 1)
+    caches, _ = _read_context(engine, 1, context)
+    alone = _speak(engine, caches, frames, context)
+    before = engine.times()
+    with spinning():
+        pressed = _speak(engine, caches, frames, context + frames)
+    after = engine.times()
+    quiet_ms, pressed_ms = statistics.median(alone), statistics.median(pressed)
+    return {
+        "spinning_processes": SPINNERS,
+        "quiet_ms": quiet_ms,
+        "pressed_ms": pressed_ms,
+        "slowest_pressed_ms": max(pressed),
+        "times_the_quiet": pressed_ms / quiet_ms,
+        "frames_spoken_by_one_thread": after.rested_frames - before.rested_frames,
+    }
 
 
 def _read_context(engine: NativeEngine, streams: int, rows: int) -> tuple[list[NativeCache], float]:
     cache = engine.new_cache()
-    grid, positions = _random_rows(engine.config, rows), np.arange(rows)
+    grid, positions = random_rows(engine.config, rows), np.arange(rows)
     elapsed = _timed(lambda: engine.prefill(cache, grid, positions))
     return [cache, *(cache.fork() for _ in range(streams - 1))], elapsed
 
 
 def _speak(engine: NativeEngine, caches: list[NativeCache], frames: int, position: int) -> list[float]:
-    rows, times = _random_rows(engine.config, frames), []
+    rows, times = random_rows(engine.config, frames), []
     for index, row in enumerate(rows):
         requests = [
             FrameRequest(cache, row, position + index, index, FrameSampling(seed), allow_eos=False)

@@ -31,13 +31,17 @@ def random_model(config: CsmConfig, plan: FormatPlan) -> PackedModel:
 
 def kept_random_model(config: CsmConfig, plan: FormatPlan) -> tuple[PackedModel, Path]:
     """The same, read from the file that an earlier call wrote, with that file's path."""
-    home = Path(os.environ.get("DUOLOGUE_HOME") or Path.home() / ".cache" / "duologue")
-    path = home / "packed" / f"random-{config.backbone.width}-{config.depth.width}-{plan.name}.packed"
+    path = kept_folder() / f"random-{config.backbone.width}-{config.depth.width}-{plan.name}.packed"
     found = load_packed(config, plan, path, SOURCE)
     if found is None:
         found = random_model(config, plan)
         save_packed(found, path, SOURCE)
     return found, path
+
+
+def kept_folder() -> Path:
+    """Where packed weights are kept: $DUOLOGUE_HOME or ~/.cache/duologue, then `packed`."""
+    return Path(os.environ.get("DUOLOGUE_HOME") or Path.home() / ".cache" / "duologue") / "packed"
 
 
 def bytes_per_frame(packed: PackedModel) -> int:

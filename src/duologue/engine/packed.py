@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -103,24 +103,28 @@ def save_packed(model: PackedModel, path: Path, source: str) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    words = json.dumps(header).encode()
     with fresh.open("wb") as file:
-        file.write(json.dumps(header).encode() + b"\n")
-        file.write(vectors.data)
+        file.write(words + b" " * (-(len(words) + 1) % ALIGNMENT) + b"\n")  # so that the block can be mapped
         file.write(model.block.data)
+        file.write(vectors.data)
     os.replace(fresh, path)
 
 
-def load_packed(config: CsmConfig, plan: FormatPlan, path: Path, source: str) -> PackedModel | None:
+def load_packed(
+    config: CsmConfig, plan: FormatPlan, path: Path, source: str, *, mapped: bool = False
+) -> PackedModel | None:
     """Packed weights that `save_packed` kept, or None if there are none for this config, plan and source.
 
-    Raises WeightsDamaged if the file doesn't hold what its checksum says.
+    `mapped` leaves them in the file, where the system drops and reads pages as it needs memory; else they are read into
+    large pages, which is faster where there is room. Raises WeightsDamaged if the file doesn't hold what its checksum says.
     """
     if not path.is_file():
         return None
     pieces = list(Pieces(config, {}, plan).all())
     lengths = [expected_shapes(config)[name][0] for name in _vector_names(config)]
     vectors = np.empty(sum(lengths), np.float32)
-    block = new_block(_block_bytes(pieces))
+    size = _block_bytes(pieces)
     with path.open("rb") as file:
         try:
             header = json.loads(file.readline())
@@ -128,8 +132,12 @@ def load_packed(config: CsmConfig, plan: FormatPlan, path: Path, source: str) ->
             raise _damaged(path) from error
         if header.get("source") != _identity(config, plan, source):
             return None
-        if any(file.readinto(part.data) != part.nbytes for part in (vectors.view(np.uint8), block)):
+        start = file.tell()
+        if path.stat().st_size != start + size + vectors.nbytes:
             raise _damaged(path)
+        block = np.memmap(path, np.uint8, "r", start, (size,)) if mapped else _read_block(file, size)
+        file.seek(start + size)
+        file.readinto(vectors.view(np.uint8).data)
     if _checksum(vectors, block) != header["checksum"]:
         raise _damaged(path)
     split = np.split(vectors, np.cumsum(lengths)[:-1])
@@ -143,12 +151,18 @@ def load_packed(config: CsmConfig, plan: FormatPlan, path: Path, source: str) ->
     return model
 
 
+def _read_block(file: BinaryIO, size: int) -> npt.NDArray[np.uint8]:
+    block = new_block(size)
+    file.readinto(block.data)  # type: ignore[attr-defined]
+    return block
+
+
 def _checksum(vectors: Floats, block: npt.NDArray[np.uint8]) -> int:
     return zlib.crc32(vectors.view(np.uint8).data, zlib.crc32(block.data))
 
 
 def _identity(config: CsmConfig, plan: FormatPlan, source: str) -> str:
-    return f"layout {binding.LAYOUT_VERSION} | {source} | {config} | {plan}"
+    return f"form 2 | layout {binding.LAYOUT_VERSION} | {source} | {config} | {plan}"
 
 
 def _damaged(path: Path) -> WeightsDamaged:

@@ -37,6 +37,7 @@ class Clip:
     failure: str = ""
     errors: WordErrors = field(default_factory=lambda: WordErrors(0, 0, 0, 0))
     scores: dict[str, Any] = field(default_factory=dict)
+    readings: dict[str, WordErrors] = field(default_factory=dict)  # the same words, read in other ways
 
     @property
     def seconds(self) -> float:
@@ -67,6 +68,7 @@ def figures(clips: Sequence[Clip]) -> dict[str, Any]:
         "clips": len(clips),
         "words": total.words,
         "wer_percent": round(100 * total.rate, 2),
+        **{f"wer_percent_{name}": _rate_percent(clips, name) for name in ("reversed", "reread")},
         "substitutions": total.substitutions,
         "deletions": total.deletions,
         "insertions": total.insertions,
@@ -87,6 +89,13 @@ def figures(clips: Sequence[Clip]) -> dict[str, Any]:
         "similarity_lead": summary(_scores(clips, "lead")),
         "right_voice_percent": _percent(_scores(clips, "right_voice")),
     }
+
+
+def _rate_percent(clips: Sequence[Clip], reading: str) -> float | None:
+    """Word error rate of another reading; None if not every clip was read that way."""
+    if not clips or not all(reading in clip.readings for clip in clips):
+        return None
+    return round(100 * sum((clip.readings[reading] for clip in clips), WordErrors(0, 0, 0, 0)).rate, 2)
 
 
 def _scores(clips: Sequence[Clip], name: str) -> list[float]:

@@ -118,7 +118,7 @@ async def _watch(server: ServerProcess, samples: list[Footprint]) -> None:
 async def overload(server: ServerProcess, requests: int) -> dict[str, Any]:
     """Many requests in the same moment: every one is answered, with sound or with when to come back."""
     model, voices = await _what_it_has(server.url)
-    lines = script(voices, 8)
+    lines = script(voices, 3)
     known = await alone(server.url, model, lines)
     limits = httpx.Limits(max_connections=requests)
     async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE, limits=limits) as client:

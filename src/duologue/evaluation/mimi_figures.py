@@ -12,7 +12,9 @@ from ..mimi.codec import Mimi
 from ..mimi.quantizer import Codebook, ResidualQuantizer
 
 
+@torch.no_grad()
 def latents_of(codec: Mimi, wav: Tensor, tail: Tail) -> Tensor:
+    """Sound (B,1,N) of any length -> unquantized latents (B,D,T), the last frame completed by `tail`'s rule."""
     if tail == "waveform":
         wav = torch.nn.functional.pad(wav, (0, -wav.shape[-1] % codec.config.frame_samples))
     return codec.latents_step(wav, state=codec.init_encode_state(wav.shape[0]))[0]
@@ -46,4 +48,5 @@ def _margins(quantizer: ResidualQuantizer, latents: Tensor, ours: Tensor, theirs
 
 
 def largest(values: Tensor) -> float:
+    """The largest magnitude."""
     return float(values.abs().max())

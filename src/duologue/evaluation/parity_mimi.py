@@ -61,7 +61,6 @@ def compare(codec: Mimi, reference: Reference, wav: Tensor) -> dict[str, Any]:
     }
 
 
-@torch.no_grad()
 def compare_pieces(codec: Mimi, wav: Tensor, frames: int) -> dict[str, Any]:
     """Figures of streaming, `frames` at a time, against the whole; the sound is cut to whole frames."""
     step = frames * codec.config.frame_samples

@@ -66,31 +66,30 @@ class Table:
         self.heard: Heard | None = None  # the reference's speech
 
     def row(self, key: RowKey) -> dict[str, Any]:
-        """Round, compare, listen."""
+        """Round, and compare logits and codes."""
         began = time.perf_counter()
         built = build_row(key, self.weights.config, self.weights.tensors, self.importance)
         agreement = self.reference.compare(built.engine, self.sampling)
-        found: dict[str, Any] = {
+        return {
             "type": key.type,
             "part": key.part,
             "importance": key.importance,
             "bits_per_weight": round(built.bits_per_weight, 3),
             "fallback_percent": round(built.fallback_percent, 1),
             "megabytes": round(built.file_bytes / 1e6, 2),
-            "same_weights": built.same_weights,
             "logits": _logits(agreement),
+            "seconds": round(time.perf_counter() - began, 1),
         }
-        if self.listening is not None and key.spoken:
-            found["speech"] = self._speech(self.listening, built.engine, built.same_weights)
-        found["seconds"] = round(time.perf_counter() - began, 1)
-        return found
 
-    def _speech(self, listening: Listening, engine: NativeEngine, same: bool) -> dict[str, Any]:
-        if same and self.heard is not None:  # the same numbers say the same
+    def speech(self, key: RowKey) -> dict[str, Any]:
+        """Round, let it speak, and listen. The reference has to be first."""
+        assert self.listening is not None
+        built = build_row(key, self.weights.config, self.weights.tensors, self.importance)
+        if built.same_weights and self.heard is not None:  # the same numbers say the same
             heard = self.heard
         else:
             model = self.model
-            heard = listening.hear(Model(model.card, engine, model.codec, model.reader, model.voices))
+            heard = self.listening.hear(Model(model.card, built.engine, model.codec, model.reader, model.voices))
         self.heard = self.heard or heard
         return {**compared(heard, self.heard), "clips_heard": heard.as_dict()}
 
@@ -119,7 +118,7 @@ def _logits(agreement: Agreement) -> dict[str, Any]:
 
 
 def make(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The whole table; every row is written as soon as it is known."""
+    """The whole table, first by logits, then by ear; every row is written as soon as it is known."""
     table = Table(arguments)
     result: dict[str, Any] = {
         "what": "a CSM with rounded weights against the same in float32",
@@ -130,17 +129,26 @@ def make(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     if arguments.resume and arguments.out.is_file():
         result["rows"] = _kept_rows(arguments.out, table)
-    done = {RowKey(row["type"], row["part"], row["importance"]) for row in result["rows"]}
-    for key in row_keys():
-        if key in done or (arguments.types and key.type not in (*arguments.types, REFERENCE.type)):
-            continue
-        row = table.row(key)
-        result["rows"].append(row)
-        _write(result, arguments.out)
-        print(f"{key}: {_line(row)}", flush=True)
+    rows: list[dict[str, Any]] = result["rows"]
+    chosen = [key for key in row_keys() if not arguments.types or key.type in (*arguments.types, REFERENCE.type)]
+    for key in chosen:
+        if _found(rows, key) is None:
+            rows.append(table.row(key))
+            _write(result, arguments.out)
+            print(f"{key}: {_line(rows[-1])}", flush=True)
+    for key in sorted((key for key in chosen if key.spoken), key=lambda key: (key.importance, key.part != "all")):
+        row = _found(rows, key)
+        if table.listening is not None and row is not None and "speech" not in row:
+            row["speech"] = table.speech(key)
+            _write(result, arguments.out)
+            print(f"{key}: {_line(row)}", flush=True)
     result["speed"] = table.speed()
     _write(result, arguments.out)
     return result
+
+
+def _found(rows: Sequence[dict[str, Any]], key: RowKey) -> dict[str, Any] | None:
+    return next((row for row in rows if RowKey(row["type"], row["part"], row["importance"]) == key), None)
 
 
 def _kept_rows(path: Path, table: Table) -> list[dict[str, Any]]:
@@ -149,8 +157,8 @@ def _kept_rows(path: Path, table: Table) -> list[dict[str, Any]]:
     if earlier["settings"] != table.settings:
         raise InputError(f"{path} is of another model or other settings.", hint="Leave --resume away.", field="resume")
     rows: list[dict[str, Any]] = earlier["rows"]
-    first = next((row for row in rows if "speech" in row), None)
-    if first is not None:
+    first = _found(rows, REFERENCE)
+    if first is not None and "speech" in first:
         table.heard = Heard.from_dict(first["speech"]["clips_heard"])
     return rows
 
@@ -172,7 +180,7 @@ def _line(row: dict[str, Any]) -> str:
     text = f"{bits:.2f} bits, KL {per_frame:.4f} a frame, greedy {logits['greedy_codes_percent']:.1f} %"
     if speech:
         text += f", WER {speech['wer_percent']['mean']} % ({speech['wer_percent']['difference']:+})"
-    return f"{text} ({row['seconds']} s)"
+    return text
 
 
 def parser() -> argparse.ArgumentParser:

@@ -50,13 +50,14 @@ def _rows(result: dict[str, Any], **wanted: Any) -> list[Row]:
 
 
 def _whole(result: dict[str, Any]) -> str:
-    titles = ["type", "bits", "MB", "KL a frame", "top-1 c0 / rest", "greedy codes", "WER % (difference, 95 %)",
-              "similarity", "DNSMOS"]  # fmt: skip
+    titles = ["type", "bits", "MB", "substituted %", "KL a frame", "top-1 c0 / rest", "greedy codes",
+              "WER % (difference, 95 %)", "similarity", "DNSMOS"]  # fmt: skip
     lines = []
     for row in _rows(result, part="all", importance=False):
         logits = row["logits"]
         lines.append([
-            row["type"], f"{row['bits_per_weight']:.2f}", f"{row['megabytes']:.1f}", f"{logits['kl_per_frame']:.4f}",
+            row["type"], f"{row['bits_per_weight']:.2f}", f"{row['megabytes']:.1f}",
+            f"{row['fallback_percent']:.0f}", f"{logits['kl_per_frame']:.4f}",
             f"{logits['top_1_first_percent']:.1f} / {logits['top_1_depth_percent'] or 100:.1f}",
             f"{logits['greedy_codes_percent']:.1f}", *_speech(row),
         ])  # fmt: skip

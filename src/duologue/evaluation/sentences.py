@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from .wer import comparable
 
-SETS = ("heldout40", "heldout120")
+SETS = ("heldout40", "heldout120", "short60")
 
 
 def held_out(name: str = "heldout40") -> list[str]:
@@ -21,6 +24,19 @@ def held_out(name: str = "heldout40") -> list[str]:
     if not sentences:
         raise InputError(f"{name} holds no sentences.", field="sentences")
     return sentences
+
+
+def trained_on(sentences: Sequence[str], corpus: Path) -> dict[str, list[str]]:
+    """Which of these sentences a corpus's training turns hold word for word, and in which shards."""
+    wanted = {comparable(sentence): sentence for sentence in sentences}
+    found: dict[str, list[str]] = {}
+    for listing in sorted(corpus.glob("[0-9]*.jsonl")):
+        for line in listing.read_text(encoding="utf-8").splitlines():
+            item = json.loads(line)
+            for turn in item["turns"] if item["split"] == "train" else ():
+                if (sentence := wanted.get(comparable(turn["text"]))) is not None:
+                    found.setdefault(sentence, []).append(listing.stem)
+    return found
 
 
 def _own_file(path: Path) -> str:

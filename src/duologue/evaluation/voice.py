@@ -22,12 +22,14 @@ from .. import api
 from ..errors import InputError, SpeechError
 from ..speaking import GenerationConfig
 from ..timebase import RATE_HZ
-from . import naturalness, speaker
+from . import floor, naturalness, page, speaker
 from .asr import Judge, trim, windows
 from .clips import Clip, figures, per_clip
 from .report import versions
 from .sentences import held_out
 from .wer import split_errors, word_errors
+
+LOST_WORDS = 3  # a clip of fewer words is not read again
 
 
 def speak(
@@ -87,6 +89,23 @@ def judge_words(clips: Sequence[Clip], judge: Judge) -> None:
             clip.errors = errors
 
 
+def judge_words_again(clips: Sequence[Clip], judge: Judge) -> None:
+    """Two further readings beside `judge_words`, because Whisper now and then drops most of a joined window.
+
+    `reversed`: the clips joined in the opposite order. `reread`: a clip of which half of the words or more were deleted
+    in the window is read alone, and that reading counts, better or worse.
+    """
+    backwards = list(clips)[::-1]
+    first = [clip.errors for clip in clips]
+    judge_words(backwards, judge)
+    for clip, errors in zip(clips, first, strict=True):
+        clip.readings["reversed"], clip.errors = clip.errors, errors
+        clip.readings["reread"] = errors
+        if errors.words >= LOST_WORDS and errors.deletions >= errors.words / 2:
+            speech = trim(clip.samples)
+            clip.readings["reread"] = word_errors(clip.sentence, judge.transcribe(speech) if len(speech) else "")
+
+
 def judge_sound(clips: Sequence[Clip], prompts: Mapping[str, speaker.Embedding]) -> None:
     """Fill in each clip's opinion scores and voice similarity."""
     for clip in clips:
@@ -113,15 +132,20 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     for reference in arguments.reference:
         name, _, folder = reference.partition("=")
         groups[name] = recorded(Path(folder), sentences, name)
+    if arguments.floor:
+        groups |= {name: floor.speak(name, sentences) for name in floor.installed()}
     judge = Judge(arguments.judge, arguments.threads)
     prompts = {} if arguments.quick else voice_prompts(model)
     for clips in groups.values():
         judge_words(clips, judge)
         if not arguments.quick:
+            judge_words_again(clips, judge)
             judge_sound(clips, prompts)
     own = [clip for voice in voices for clip in groups[voice or "default"]]
     if arguments.keep:
         _keep(arguments.keep, groups)
+    if arguments.page:
+        page.write_page(arguments.page, model.name, groups)
     return {
         "what": "held-out sentences spoken by the model, judged by machines",
         **versions(),
@@ -151,7 +175,7 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--model", help="what duologue.load takes; default: the embedded voice")
     options.add_argument("--engine", default="auto")
-    options.add_argument("--sentences", default="heldout40", help="heldout40, heldout120 or a text file")
+    options.add_argument("--sentences", default="heldout40", help="heldout40, heldout120, short60 or a text file")
     options.add_argument("--limit", type=int, help="only the first so many sentences")
     options.add_argument("--voices", nargs="+", help="default: all of the model's")
     options.add_argument("--seeds", nargs="+", type=int, default=[1])
@@ -163,6 +187,8 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--keep", type=Path, help="folder for the spoken audio")
+    options.add_argument("--page", type=Path, help="page with sound, spectrograms and numbers of the first clips")
+    options.add_argument("--floor", action="store_true", help="also flite and espeak-ng, where they are installed")
     options.add_argument("--out", type=Path, default=Path("benchmarks/results/voice.json"))
     return options
 

@@ -13,12 +13,13 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..speaking import GenerationConfig
 from ..timebase import RATE_HZ
 from .report import versions
 from .voice_to_voice_callers import InterjectingCaller, PatientCaller, Room
@@ -46,7 +47,6 @@ class Bench:
     recogniser: Whisper
     eagerness: str
     voice: str | None = None
-    events: list[TalkEvent] = field(default_factory=list)
 
     def call(self, caller: Caller, answers: tuple[str, ...], *, fast: bool) -> tuple[FileLine, list[TalkEvent]]:
         """One whole call; the line keeps both sides."""
@@ -57,9 +57,11 @@ class Bench:
         from ..agent.talker import Talker
         from ..agent.turn_detection import SemanticVad
 
-        line, happened = FileLine(caller, fast=fast), []
+        line = FileLine(caller, fast=fast)
+        happened: list[TalkEvent] = []
         stub = StubLanguageModel(answers)
-        mouth = ConversationMouth(self.model.conversation(self.voice), seed=1)
+        options = GenerationConfig(check=not self.model.card.noise)
+        mouth = ConversationMouth(self.model.conversation(self.voice), seed=1, options=options)
         ears = Listener(SemanticVad(eagerness=self.eagerness))  # type: ignore[arg-type]
         talker = Talker(line, ears, self.recogniser, ChatEndpoint(stub.url, "stub"), mouth, happened.append)
         try:
@@ -133,7 +135,7 @@ def _interject(bench: Bench, said: np.ndarray, case: Interjection, room: Room | 
     from ..agent.events import Heard, Interrupted
 
     caller = InterjectingCaller(said, case.samples, INTERJECT_AFTER_SECONDS, room)
-    line, happened = bench.call(caller, (LONG_ANSWER,), fast=True)
+    _, happened = bench.call(caller, (LONG_ANSWER,), fast=True)
     stops = [event for event in happened if isinstance(event, Interrupted)]
     words = [event.words for event in happened if isinstance(event, Heard)]
     reached = caller.interjected_at is not None

@@ -74,6 +74,8 @@ void Conv::build(Builder& builder, const ConvShape& shape, int64_t most_steps) {
     const int64_t taps = shape.dilation > 1 ? most_steps * cols : 0;
     builder.window_floats =
         std::max(builder.window_floats, (most_steps + kPieceFrames * shape.past()) * shape.inputs + taps + 64);
+    if (builder.window_floats > kMostScratch || most_steps / shape.stride * shape.outputs > kMostScratch)
+        throw std::invalid_argument("a convolution's activations don't fit in memory");
 }
 
 void Conv::run(const Pass& pass, const float* x, int64_t steps, bool activate, Then then, float* y) const {

@@ -20,6 +20,8 @@ namespace duologue {
 
 constexpr int kPieceFrames = 8;  // frames, of all streams together, that pass through the layers at once
 
+constexpr int64_t kMostScratch = int64_t{1} << 28;  // activations of one buffer: a file that asks for more is damaged
+
 // The codec's tensors in the order in which it is built; see mimi/torchless/native_tensors.py.
 class TensorReader {
    public:

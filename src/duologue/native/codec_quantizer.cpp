@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kGroup = 32;
 constexpr float kSlack = 1.0001f, kRounding = 4e-6f;  // of the bounds themselves; of float32 sums, relative to |x| |c|
+constexpr float kNever = 1e30f;  // half a norm of the rows that fill up the last tile
 
 double distance(const float* x, const float* centroid, int64_t width, double half_norm) {
     double dot = 0.0;
@@ -69,6 +70,9 @@ void Quantizer::build_book(int64_t index) {
         book.miss.push_back(static_cast<float>(std::sqrt(miss)) * kSlack);
         book.length.push_back(static_cast<float>(std::sqrt(length)) * kSlack);
     }
+    book.half_norms.resize(round_up(entries, kTileRows), kNever);
+    book.miss.resize(book.half_norms.size(), 0.0f);
+    book.length.resize(book.half_norms.size(), 0.0f);
 }
 
 void Quantizer::add_centroid(int64_t book, int64_t code, float* sums) const {
@@ -116,15 +120,17 @@ int64_t Quantizer::take_nearest(int64_t index, int64_t column) {
     const Book& book = books_[index];
     float* rest = &both_[column * 2 * shape_.code_width] + part(index);
     const float* products = &scores_[column * score_stride_];
-    float length = 0.0f, least = INFINITY;
+    float length = 0.0f, lanes[kTileRows];
     const float miss = bound_inputs(rest, column, &length);
-    for (int64_t i = 0; i < shape_.entries; i++) {  // |x·c - x'·c'| <= |x| |c - c'| + |x - x'| |c'|
-        const float about = book.half_norms[i] - products[i];
-        const float away = length * book.miss[i] + miss * book.length[i] +
-                           kRounding * (book.half_norms[i] + length * book.length[i]);
-        lowest_[i] = about - away;
-        least = std::min(least, about + away);
-    }
+    std::fill_n(lanes, kTileRows, INFINITY);
+    for (int64_t i = 0; i < score_stride_; i += kTileRows)  // |x·c - x'·c'| <= |x| |c - c'| + |x - x'| |c'|
+        for (int64_t j = 0; j < kTileRows; j++) {
+            const float half = book.half_norms[i + j], reach = book.length[i + j], about = half - products[i + j];
+            const float away = length * book.miss[i + j] + miss * reach + kRounding * (half + length * reach);
+            lowest_[i + j] = about - away;
+            lanes[j] = about + away < lanes[j] ? about + away : lanes[j];
+        }
+    const float least = *std::min_element(lanes, lanes + kTileRows);
     int64_t nearest = 0;
     double best = INFINITY;
     for (int64_t i = 0; i < shape_.entries; i++) {

@@ -197,71 +197,7 @@ static void add_row(Kind kind, const void* row, float scale, int padded_width, f
     }
 }
 
-// ---- attention: one page of 64 positions at a time, softmax kept up to date ------------------------------------------
-
-template <bool BF16>
-static inline Lanes cached(const void* p, int64_t i) {
-    return BF16 ? lanes_load_bfloat16(static_cast<const uint16_t*>(p) + i) : lanes_load(static_cast<const float*>(p) + i);
-}
-
-template <bool BF16>
-static void page_scores(const float* query, int padded_head, float scale, const void* keys, int length, float* scores) {
-    Lanes sum[kPagePositions / 16];
-    const int vectors = (length + 15) / 16;
-    for (int j = 0; j < vectors; j++) sum[j] = lanes_set(0.0f);
-    for (int i = 0; i < padded_head; i++) {
-        const Lanes q = lanes_set(query[i]);
-        for (int j = 0; j < vectors; j++) sum[j] = lanes_fma(q, cached<BF16>(keys, i * kPagePositions + j * 16), sum[j]);
-    }
-    for (int j = 0; j < vectors; j++) lanes_store(scores + j * 16, lanes_mul(sum[j], lanes_set(scale)));
-    for (int j = length; j < vectors * 16; j++) scores[j] = -3.0e38f;  // slots not yet spoken, or left by a truncation
-}
-
-template <bool BF16>
-static void attend_one(const float* query, int padded_head, float scale, const Past& past, float* out) {
-    alignas(64) float scores[kPagePositions];
-    float most = -3.0e38f, total = 0.0f;
-    for (int i = 0; i < padded_head; i += 16) lanes_store(out + i, lanes_set(0.0f));
-    for (int start = 0; start < past.length; start += kPagePositions) {
-        const int here = past.length - start < kPagePositions ? past.length - start : kPagePositions;
-        const uint8_t* page = past.pages[start / kPagePositions];
-        const void* values = page + past.values;
-        const int vectors = (here + 15) / 16;
-        page_scores<BF16>(query, padded_head, scale, page + past.keys, here, scores);
-        Lanes peak = lanes_load(scores);
-        for (int j = 1; j < vectors; j++) peak = lanes_max(peak, lanes_load(scores + j * 16));
-        const float page_most = lanes_maximum(peak), now = page_most > most ? page_most : most;
-        float shrink[16];
-        lanes_store(shrink, exp_lanes(lanes_set(most - now)));
-        const float keep = start == 0 ? 0.0f : shrink[0];
-        Lanes sum = lanes_set(0.0f);
-        for (int j = 0; j < vectors; j++) {
-            const Lanes e = exp_lanes(lanes_sub(lanes_load(scores + j * 16), lanes_set(now)));
-            lanes_store(scores + j * 16, e);
-            if (j + 1 < vectors) sum = lanes_add(sum, e);
-        }
-        float tail = 0.0f;  // the last vector holds unused slots
-        for (int j = (vectors - 1) * 16; j < here; j++) tail += scores[j];
-        total = total * keep + (lanes_sum(sum) + tail);
-        for (int i = 0; i < padded_head; i += 16) {
-            Lanes o = lanes_mul(lanes_load(out + i), lanes_set(keep));
-            for (int j = 0; j < here; j++)
-                o = lanes_fma(lanes_set(scores[j]), cached<BF16>(values, static_cast<int64_t>(j) * padded_head + i), o);
-            lanes_store(out + i, o);
-        }
-        most = now;
-    }
-    const Lanes inverse = lanes_set(1.0f / total);
-    for (int i = 0; i < padded_head; i += 16) lanes_store(out + i, lanes_mul(lanes_load(out + i), inverse));
-}
-
-static void attend(const float* query, int queries, int padded_head, float scale, const Past& past, float* out) {
-    for (int r = 0; r < queries; r++, query += padded_head, out += padded_head) {
-        if (past.bfloat16) attend_one<true>(query, padded_head, scale, past, out);
-        else attend_one<false>(query, padded_head, scale, past, out);
-    }
-}
-
+#include "attention_body.h"
 #include "codec_kernels_body.h"
 
 static const Kernels kTable = {kName, multiply, quantize, normalize, gate, attend, add_row, &kCodecTable};

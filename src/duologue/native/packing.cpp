@@ -6,6 +6,8 @@
 #include <cstring>
 #include <vector>
 
+#include "packing_scales.h"
+
 namespace duologue {
 namespace {
 
@@ -37,92 +39,6 @@ float float_of_bfloat16(uint16_t value) {
     float out;
     memcpy(&out, &bits, 4);
     return out;
-}
-
-// To the nearest whole number, ties to even, for magnitudes below 2^22; unlike nearbyint it is no call, and vectorizes.
-inline float nearest(float x) { return (x + 12582912.0f) - 12582912.0f; }
-
-inline float clamped(float x, float low, float high) {
-    return x > low ? (x < high ? x : high) : low;  // a NaN becomes the lowest level
-}
-
-float squared_error(const float* x, int n, float scale, float low, float high) {
-    const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
-    float error = 0.0f;
-    for (int i = 0; i < n; i++) {
-        const float miss = x[i] - clamped(nearest(x[i] * inverse), low, high) * scale;
-        error += miss * miss;
-    }
-    return error;
-}
-
-// The levels of an uneven kind, and for each whole number from -127 to 127 the nearest of them.
-struct Ladder {
-    uint8_t number[255];
-    float level[255];
-
-    Ladder(const int8_t* levels, int count) {
-        for (int at = -127, next = 0; at <= 127; at++) {
-            while (next + 1 < count && levels[next] + levels[next + 1] < 2 * at) next++;
-            number[at + 127] = static_cast<uint8_t>(next);
-            level[at + 127] = levels[next];
-        }
-    }
-};
-
-const Ladder& ladder_of(Kind kind) {
-    static const Ladder four(kUneven4Levels, 16), three(kUneven3Levels, 8);
-    return kind == kUneven4 ? four : three;
-}
-
-inline int place_on(float x) { return static_cast<int>(clamped(nearest(x), -127.0f, 127.0f)) + 127; }
-
-// The scale with the least squared error: the largest magnitude on or beyond either end of the ladder, the best of these
-// then moved twice to where least squares put it for the levels that were taken.
-float uneven_scale(const float* x, int n, float peak, const Ladder& ladder) {
-    float best = 0.0f, least = 0.0f;
-    for (int i = 0; i < n; i++) least += x[i] * x[i];
-    float products = 0.0f, squares = 0.0f;  // of the best
-    const auto attempt = [&](float scale) {
-        const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
-        float error = 0.0f, product = 0.0f, square = 0.0f;
-        for (int i = 0; i < n; i++) {
-            const float level = ladder.level[place_on(x[i] * inverse)], miss = x[i] - level * scale;
-            error += miss * miss;
-            product += x[i] * level;
-            square += level * level;
-        }
-        if (!(error < least)) return;
-        least = error;
-        best = scale;
-        products = product;
-        squares = square;
-    };
-    for (float reach : {108.0f, 116.0f, 125.0f, 135.0f, 147.0f, 162.0f}) {
-        attempt(peak / reach);
-        attempt(-peak / reach);
-    }
-    for (int i = 0; i < 2 && squares > 0.0f; i++) attempt(products / squares);
-    return best;
-}
-
-// int8: the largest magnitude becomes 127. int4: the largest magnitude becomes -8 (its sign goes into the scale), or, where
-// that is nearer to the group as a whole, somewhat beyond the last level.
-float group_scale(const float* x, int n, Kind kind) {
-    float peak = 0.0f;
-    for (int i = 0; i < n; i++)
-        if (std::fabs(x[i]) > std::fabs(peak)) peak = x[i];
-    if (kind == kInt8) return std::fabs(peak) / 127.0f;
-    if (kind == kUneven4 || kind == kUneven3) return uneven_scale(x, n, peak, ladder_of(kind));
-    float best = peak / -8.0f, least = squared_error(x, n, best, -8, 7);
-    for (float reach : {-7.0f, -7.5f, -8.5f, -9.0f, -9.5f}) {
-        const float scale = peak / reach, error = squared_error(x, n, scale, -8, 7);
-        if (error < least) {
-            least = error;
-            best = scale;
-        }
-    }
-    return best;
 }
 
 int64_t block_start(const Matrix& m, int64_t block) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from fastapi import APIRouter
@@ -49,6 +50,7 @@ async def server(here: Here) -> dict[str, Any]:
         "noise": here.model.card.noise,
         "engine": here.model.engine.name,
         "version": __version__,
+        "process": os.getpid(),
         "consent_phrase": CONSENT_PHRASE,
         "written_consent": here.settings.written_consent,
         "limits": {

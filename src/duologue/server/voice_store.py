@@ -73,15 +73,38 @@ class VoiceStore:
         self._folder = folder
         self._max_voices = max_voices
         self._consents: dict[str, Consent] = {}
+        self._unusable: set[str] = set()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            self._voices.update((stored.id, stored) for stored in _load(folder))
+            self._follow_folder()
 
     def __iter__(self) -> Iterator[StoredVoice]:
+        self._follow_folder()
         return iter(tuple(self._voices.values()))
+
+    def _follow_folder(self) -> None:
+        """Take in voices that another server process made in the same folder, and let go of those it deleted."""
+        if self._folder is None:
+            return
+        there = {path.stem: path for path in sorted(self._folder.glob("voice_*.safetensors"))}
+        for name in [name for name, stored in self._voices.items() if stored.cloned and name not in there]:
+            del self._voices[name]
+        for name, path in there.items():
+            if name not in self._voices and name not in self._unusable:
+                self._take_in(path)
+
+    def _take_in(self, path: Path) -> None:
+        try:
+            voice, created = Voice.load(path), int(path.stat().st_mtime)
+        except (DuologueError, OSError) as error:
+            self._unusable.add(path.stem)
+            log.warning("the voice %s was left out: %s", path.name, error)
+            return
+        self._voices[path.stem] = StoredVoice(path.stem, voice, cloned=True, created=created)
 
     def find(self, name: str | None) -> StoredVoice:
         """By id, by name whatever its case, or by one of OpenAI's names. None is the first voice."""
+        self._follow_folder()
         if name is None:
             return self._first()
         if name in self._voices:
@@ -154,13 +177,3 @@ def _save_whole(voice: Voice, path: Path) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _load(folder: Path) -> Iterator[StoredVoice]:
-    for path in sorted(folder.glob("voice_*.safetensors")):
-        try:
-            voice = Voice.load(path)
-        except DuologueError as error:
-            log.warning("the voice %s was left out: %s", path.name, error)
-            continue
-        yield StoredVoice(path.stem, voice, cloned=True, created=int(path.stat().st_mtime))

@@ -138,7 +138,15 @@ class CodecRun:
             self.average.update(self.model, self.step)
             self._copy_codebooks()
         self.seconds_heard += self.world * config.crops * config.crop_seconds
-        return {name: float(term.detach()) for name, term in terms.items()} | {"norm": norm}
+        return self._means(terms) | {"norm": norm}
+
+    def _means(self, terms: dict[str, Tensor]) -> dict[str, float]:
+        """Loss terms as numbers, over all processes."""
+        values = torch.stack([term.detach().float() for term in terms.values()])
+        if self.world > 1:
+            dist.all_reduce(values)
+            values /= self.world
+        return dict(zip(terms, values.tolist(), strict=True))
 
     def rate(self) -> float:
         """Warm-up, plateau, cosine: the plateau can be cut short by lowering `steps`."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..mimi.spectral import HISS_HOPS
+from ..mimi.pulses import HISS_HOPS
 from .codec_pitch import HOP, pitch_track
 
 UNIT = 600  # samples of a duration unit

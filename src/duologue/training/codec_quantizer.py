@@ -87,9 +87,9 @@ def _residual(
 
 
 def _spread(vectors: Tensor) -> Tensor:
-    """Mean square distance of rows (M, C) from their mean, over all processes."""
+    """Mean square distance of rows (M, C) from their mean, over all processes that learn (one alone validates)."""
     moments = torch.stack([vectors.mean(0), vectors.square().mean(0)])
-    if dist.is_initialized():
+    if dist.is_initialized() and torch.is_grad_enabled():
         dist.all_reduce(moments)
         moments /= dist.get_world_size()
     return (moments[1] - moments[0].square()).mean()

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import WeightsDamaged, WeightsNotFound
 from .gguf_file import is_gguf
 from .hub import MAX_JSON_BYTES, WEIGHT_NAMES, shard_names
+from .mlx import is_mlx, read_mlx
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,7 +114,14 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         tensors.update(found)
         metadata.update(notes)
     folder = path if path.is_dir() else path.parent
-    return Checkpoint(path, tuple(files), tensors, metadata, _beside(folder / "config.json"))
+    seen = Checkpoint(path, tuple(files), tensors, metadata, _beside(folder / "config.json"))
+    return replace(seen, parts=_mlx_parts(seen)) if is_mlx(tensors) else seen
+
+
+def _mlx_parts(checkpoint: Checkpoint) -> ModelParts:
+    from .arrays import load_arrays
+
+    return read_mlx(checkpoint.files, load_arrays(checkpoint), checkpoint.config)
 
 
 def _gguf_checkpoint(path: Path, file: Path) -> Checkpoint:

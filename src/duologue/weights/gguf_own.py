@@ -121,7 +121,7 @@ def _weights(csm: CsmPart | None, codec: CodecPart | None) -> dict[str, Any]:
     for name, array in (csm.arrays if csm else {}).items():
         weights[STORED_HEADS if name == HEADS else name] = swap_axes(array) if name == HEADS else array
     weights.update({CODEC + name: array for name, array in (codec.arrays if codec else {}).items()})
-    return weights
+    return dict(sorted(weights.items()))  # the same model is the same file, whichever layout it came from
 
 
 def _maker(array: Any, chosen: str, name: str, importance: Importance | None) -> Callable[[], np.ndarray]:

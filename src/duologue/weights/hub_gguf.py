@@ -31,7 +31,7 @@ def _decoder_of(model: str, found: list[str]) -> list[str]:
         return []
     exact = model.replace("-backbone", "-decoder")
     others = [name for name in found if "decoder" in name]
-    return [exact] if exact in others else others[:1]
+    return [exact] if exact in others else sorted(others, key=len)[:1]
 
 
 def _codec_of(codecs: list[str], word: str) -> list[str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..errors import WeightsDamaged
 from ..mimi.config import MimiConfig, QuantizerConfig, SeanetConfig, TransformerConfig
@@ -137,12 +139,27 @@ def fold_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 g, v = folded.pop(stem + length), folded.pop(stem + direction)
             except KeyError as error:
                 raise WeightsDamaged(f"{stem} has half a weight-norm pair.") from error
-            if not (g.is_floating_point() and v.is_floating_point()):
-                raise WeightsDamaged(f"{stem} is {v.dtype}; weights should be floating-point.")
-            if v.ndim < 2 or g.shape != (v.shape[0], *[1] * (v.ndim - 1)):
-                raise WeightsDamaged(f"{stem}: lengths {tuple(g.shape)} don't fit directions {tuple(v.shape)}.")
-            folded[stem + ".weight"] = g.float() * v.float() / v.float().flatten(1).norm(dim=1).view_as(g)
+            folded[stem + ".weight"] = _folded(stem, g, v)
     return folded
+
+
+def _folded(stem: str, g: Any, v: Any) -> Any:
+    """One weight; torch tensors give one, numpy arrays the other."""
+    g, v = _as_floats(stem, g), _as_floats(stem, v)
+    if v.ndim < 2 or tuple(g.shape) != (v.shape[0], *[1] * (v.ndim - 1)):
+        raise WeightsDamaged(f"{stem}: lengths {tuple(g.shape)} don't fit directions {tuple(v.shape)}.")
+    return g * v / ((v * v).reshape(len(v), -1).sum(1) ** 0.5).reshape(g.shape)
+
+
+def _as_floats(stem: str, values: Any) -> Any:
+    if isinstance(values, np.ndarray):
+        if values.dtype == np.uint16:  # bfloat16, which numpy lacks
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        if values.dtype.kind == "f":
+            return values.astype(np.float32)
+    elif values.is_floating_point():
+        return values.float()
+    raise WeightsDamaged(f"{stem} is {values.dtype}; weights should be floating-point.")
 
 
 def infer_config(shapes: Mapping[str, tuple[int, ...]]) -> MimiConfig:

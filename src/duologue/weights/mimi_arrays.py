@@ -33,8 +33,9 @@ _AND = " and "
 def load_torchless_mimi(
     path: str | Path, decoder_weights: WeightKind = "float16", threads: int = 1
 ) -> TorchlessMimi | NativeMimi:
-    """The codec in a .safetensors or .gguf file, or in a folder of transformers' layout. `decoder_weights` and `threads` are for
-    the kernels.
+    """The codec in a .safetensors or .gguf file, or in a folder of transformers' layout.
+
+    `decoder_weights` and `threads` are for the kernels.
 
     Raises WeightsNotFound, WeightsDamaged, LayoutMismatch or InputError.
     """
@@ -45,7 +46,7 @@ def load_torchless_mimi(
     checkpoint = open_checkpoint(path)
     if checkpoint.parts is not None:
         return _of_part(checkpoint.parts.sound_codec(), decoder_weights, threads)
-    named: dict[str, Any] = kyutai.canonical(cast("Any", load_arrays(checkpoint)))  # it only looks at names
+    named: dict[str, Any] = kyutai.canonical(cast("Any", load_arrays(checkpoint)))  # either kind of array
     shapes = {name: tuple(array.shape) for name, array in named.items()}
     config = own_config(dict(checkpoint.metadata)) or kyutai.infer_config(shapes)
     tensors = Tensors(named, lambda name: kyutai.file_name(name, config))

@@ -105,7 +105,7 @@ def _quantized(rows: Floats, name: str, importance: Floats | None) -> Bytes:
 
 def _half(rows: Floats) -> npt.NDArray[np.float16]:
     largest = float(np.abs(rows).max(initial=0))
-    if largest > np.finfo(np.float16).max:
+    if largest > 65_504:
         raise InputError(f"A value of {largest:g} is beyond F16's range.", hint="Use BF16 or F32.", field="type")
     return rows.astype(np.float16)
 

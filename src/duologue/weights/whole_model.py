@@ -92,7 +92,11 @@ def read_voice(path: Path) -> StoredVoice:
 
 def read_importance(path: Path) -> Importance:
     """Vectors by our tensors' names: the mean square of what each column is multiplied by, (n,) or (pages, n)."""
-    arrays = file_arrays(path)
+    return importance_of(file_arrays(path))
+
+
+def importance_of(arrays: Mapping[str, Any]) -> Importance:
+    """The same from arrays in memory."""
 
     def of(name: str) -> np.ndarray | None:
         found = arrays.get("audio_head" if name == STORED_HEADS else name)

@@ -12,7 +12,7 @@ import numpy as np
 from tests.server.conftest import Running
 from tests.server.realtime.conftest import pcm
 
-JAVASCRIPT = Path(__file__).parent / "javascript"
+JAVASCRIPT = Path(__file__).parents[2] / "node"
 
 
 def test_it_talks_is_interrupted_and_remembers_what_was_heard(
@@ -20,7 +20,7 @@ def test_it_talks_is_interrupted_and_remembers_what_was_heard(
 ) -> None:
     node = shutil.which("node")
     assert node, "the JavaScript client needs node"
-    assert (JAVASCRIPT / "node_modules").is_dir(), "npm ci --prefix tests/server/realtime/javascript"
+    assert (JAVASCRIPT / "node_modules").is_dir(), "make tests/node/node_modules"
     (tmp_path / "speech.pcm").write_bytes(pcm(speech[: 3 * 24_000]))
     url = embedded.url.replace("http", "ws") + "/v1/realtime?model=gpt-realtime"
     command = [node, str(JAVASCRIPT / "converse.mjs"), url, "sesame", str(tmp_path / "speech.pcm")]

@@ -118,6 +118,7 @@ def test_a_response_can_be_cancelled_and_there_is_one_at_a_time(serve: Serve, pa
         done = caller.next("response.done")["response"]
         assert (done["status"], done["status_details"]["reason"]) == ("cancelled", "client_cancelled")
         assert done["output"][0]["status"] == "incomplete"
+        assert caller.kinds().count("response.output_audio.delta") < 12, "it stopped at once"
         closing = caller.kinds()
         for kind in ("response.output_audio.done", "response.content_part.done", "response.output_item.done"):
             assert kind in closing

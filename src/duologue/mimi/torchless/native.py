@@ -28,6 +28,7 @@ from .tensors import Floats, Tensors
 WeightKind = Literal["float32", "bfloat16", "float16"]
 WEIGHT_KINDS: tuple[WeightKind, ...] = ("float32", "bfloat16", "float16")
 StreamState = npt.NDArray[np.uint8]
+_Rest = tuple[int, str]  # threads, path
 
 
 class _Half:
@@ -51,9 +52,6 @@ class _Half:
         if getattr(self, "handle", None):
             binding.library().dl_codec_free(self.handle)
             self.handle = 0
-
-
-_Rest = tuple[int, str]  # threads, path
 
 
 def _c_sizes(config: MimiConfig, decodes: bool, kind: WeightKind, rest: _Rest) -> binding.CCodec:

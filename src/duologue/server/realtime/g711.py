@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 RATE_HZ = 8_000
 Samples = npt.NDArray[np.float32]
-_BIAS, _CLIP = 33, 8_159  # of 14-bit samples
+_BIAS, _CLIP = 33, 8_158  # of 14-bit samples
 _POSITIVE = 0x80  # the sign bit as it goes over the line, before A-law's toggling
 _A_TOGGLE = 0x55
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ...audio import Samples
 from ..errors import ApiError
@@ -118,7 +118,7 @@ def parse_item(given: object, hearing: Hearing) -> Item:
     parts = given.get("content")
     if not isinstance(parts, list) or not 0 < len(parts) <= 20:
         raise ApiError(400, "item.content should be a list of parts.", code="invalid_value", param="item.content")
-    item = Item(role)
+    item = Item(cast(Role, role))
     if given.get("id") is not None:
         item.id = _checked_id(given["id"])
     for number, part in enumerate(parts):

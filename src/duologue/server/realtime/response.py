@@ -180,8 +180,11 @@ class Response:
 
     async def _sound(self, samples: Samples, last: bool = False) -> None:
         if encoded := self._speaking.encode(samples, last):
+            is_first = "first_audio_ms" not in self._times
             self._note("first_audio_ms")
             await self._delta("response.output_audio.delta", encoded)
+            if is_first:
+                await self._tell_times()
         assert self.item is not None
         self._samples += len(samples)
         self.item.seconds = self._samples / RATE_HZ
@@ -209,6 +212,10 @@ class Response:
         done = self._shown(status, error)
         done["usage"] = await self._usage()
         await self._wire.send("response.done", response=done)
+        await self._tell_times()
+
+    async def _tell_times(self) -> None:
+        """An event of our own, at the first sound and at the end; clients of OpenAI's events pass over it."""
         await self._wire.send("duologue.response_times", response_id=self.id, times=self._times)
 
     async def _close_item(self, item: Item, status: str) -> None:

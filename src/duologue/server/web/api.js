@@ -1,6 +1,8 @@
 // How the page asks the server: the same routes that any client uses. Keeps the key of this tab, if there is one.
 let key = sessionStorage.getItem("duologue-key") ?? "";
 
+export const currentKey = () => key;
+
 export class ServerError extends Error {
   constructor(status, body) {
     super(body?.error?.message ?? `The server answered ${status}.`);

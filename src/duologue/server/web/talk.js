@@ -1,11 +1,12 @@
-// The Talk tab: hold the button (or Space) and speak; let go and listen. Speaking again interrupts.
-import { ask } from "./api.js";
+// The Talk tab: hold the button (or Space) and speak, or go hands-free and just speak. Speaking again interrupts.
 import { Microphone } from "./microphone.js";
 import { status } from "./parts.js";
 import { Playback, unlock } from "./player.js";
+import { Realtime, samplesOf } from "./realtime.js";
 
 const $ = (id) => document.getElementById(`talk-${id}`);
-let server, conversation = null, microphone = null, answer = null, held = false, cutting = null;
+const BY_SENSE = { type: "semantic_vad", eagerness: "medium" };
+let server, line = null, microphone = null, answer = null, held = false, ended = 0;
 
 export function start(about) {
   server = about;
@@ -18,15 +19,16 @@ export function start(about) {
     return;
   }
   const button = $("hold");
-  button.addEventListener("pointerdown", (event) => { button.setPointerCapture(event.pointerId); listen(); });
-  button.addEventListener("pointerup", respond);
-  button.addEventListener("pointercancel", respond);
+  button.addEventListener("pointerdown", (event) => { button.setPointerCapture(event.pointerId); press(); });
+  button.addEventListener("pointerup", release);
+  button.addEventListener("pointercancel", release);
   button.addEventListener("keydown", (event) => {
     if (event.key !== " " && event.key !== "Enter") return;
     event.preventDefault();
-    if (!event.repeat) listen();
+    if (!event.repeat) press();
   });
-  button.addEventListener("keyup", (event) => { if (event.key === " " || event.key === "Enter") respond(); });
+  button.addEventListener("keyup", (event) => { if (event.key === " " || event.key === "Enter") release(); });
+  $("free").addEventListener("change", leave);
   $("forget").addEventListener("click", forget);
   show("ready");
 }
@@ -48,104 +50,153 @@ const WORDS = {
   thinking: ["Thinking…", "One moment."],
   speaking: ["Speaking", "Hold the button to interrupt."],
 };
+const FREE_WORDS = {
+  ready: ["Start", "Press once; then just speak. Headphones keep it from hearing itself."],
+  waiting: ["I'm all ears", "Speak whenever you like. Press to end."],
+  listening: ["Listening…", "It answers when you have finished."],
+  thinking: ["Thinking…", "One moment."],
+  speaking: ["Speaking", "Speak to interrupt. An “mhm” won't."],
+};
+const isFree = () => $("free").checked;
 
 function show(state) {
+  const [label, help] = (isFree() ? FREE_WORDS : WORDS)[state];
   $("hold").dataset.state = state;
-  $("hold").textContent = WORDS[state][0];
-  status($("status"), WORDS[state][1]);
+  $("hold").textContent = label;
+  status($("status"), help);
 }
 
-async function listen() {
+// Between turns.
+const rest = () => show(microphone && isFree() ? "waiting" : "ready");
+
+function fail(error) {
+  rest();
+  status($("status"), error.message, "bad");
+}
+
+async function connect() {
+  if (line?.isOpen) return;
+  const detection = isFree() ? BY_SENSE : null;
+  const fresh = line = new Realtime();
+  const on = (type, act) => fresh.addEventListener(type, ({ detail }) => { if (line === fresh) act(detail); });
+  on("input_audio_buffer.speech_started", () => { interrupt(); show("listening"); });
+  on("input_audio_buffer.speech_stopped", () => { ended = performance.now(); show("thinking"); });
+  on("conversation.item.input_audio_transcription.completed", ({ transcript }) => {
+    say("You", transcript || "(nothing that I could make out)");
+    if (!transcript && !answer) rest();
+  });
+  on("response.created", () => { answer = { playback: new Playback(), item: null, bubble: null }; follow(answer); });
+  on("response.output_item.added", ({ item }) => { if (answer) answer.item = item.id; });
+  on("response.output_audio_transcript.delta", ({ delta }) => {
+    if (answer) answer.bubble = say(server.model, (answer.bubble?.textContent ?? "") + delta, answer.bubble);
+  });
+  on("response.output_audio.delta", sound);
+  on("response.done", ({ response }) => {
+    if (response.status === "failed") fail(new Error(response.status_details.error.message));
+    if (answer) answer.playback.end();
+  });
+  on("duologue.response_times", ({ times }) => {
+    // Hands-free, the wait began when the speaker fell silent, which only the server knows.
+    if (isFree() && times.first_audio_ms) chip(times.first_audio_ms);
+    $("times").textContent = Object.entries(times).map(([name, ms]) => `${name.replace("_ms", "").replaceAll("_", " ")} ${ms} ms`).join(" · ");
+  });
+  on("conversation.item.retrieved", ({ item }) => {
+    const bubble = document.querySelector(`[data-item="${item.id}"]`);
+    const remains = item.content[0]?.transcript;
+    if (bubble) bubble.textContent = remains ? `${remains} —` : "—";
+  });
+  fresh.addEventListener("closed", () => { if (line === fresh) leave(); });
+  await fresh.open({ audio: { input: { turn_detection: detection, transcription: {} } } });
+  on("error", ({ error }) => { if (!error.param?.includes("audio_end_ms")) fail(new Error(error.message)); });
+}
+
+function sound({ delta }) {
+  if (!answer) return;
+  if (["thinking", "waiting"].includes($("hold").dataset.state)) {
+    show("speaking");
+    if (!isFree()) chip(performance.now() - ended);
+  }
+  const samples = samplesOf(delta);
+  answer.pushed = (answer.pushed ?? 0) + samples.length;
+  answer.playback.push(samples);
+}
+
+const chip = (ms) => { $("chip").textContent = `answered after ${(ms / 1000).toFixed(2)} s`; };
+
+async function follow(mine) {
+  await mine.playback.finished;
+  if (answer !== mine) return;
+  answer = null;
+  rest();
+}
+
+// The sound stops now; the conversation remembers only what was heard of it.
+function interrupt() {
+  if (!answer) return;
+  const { playback, item, bubble, pushed = 0 } = answer;
+  answer = null;
+  const audio_end_ms = Math.floor(Math.min(playback.played, pushed) / 24);
+  playback.stop();
+  if (!item) return line.send("response.cancel");
+  if (bubble) bubble.dataset.item = item;
+  line.send("conversation.item.truncate", { item_id: item, content_index: 0, audio_end_ms });
+  line.send("conversation.item.retrieve", { item_id: item });
+}
+
+async function press() {
+  if (isFree() && microphone) return leave();
   held = true;
   if (microphone) return;
-  microphone = new Microphone();
-  cutting = interrupt(); // the sound stops now; the server may take its time over the memory
+  const mine = microphone = new Microphone();
+  interrupt();
   try {
     await unlock();
-    await microphone.open((level) => { $("level").value = level; });
+    await connect();
+    line.send("input_audio_buffer.clear");
+    await mine.open((level) => { $("level").value = level; }, (samples) => line.hear(samples));
+    if (isFree()) return show("waiting");
     if (held) return show("listening");
-    await microphone.close(); // let go before it was open
-    microphone = null;
+    await hangUp(); // let go before it was open
     show("ready");
   } catch (error) {
-    microphone = null;
-    show("ready");
-    status($("status"), error.message, "bad");
+    await hangUp();
+    fail(error);
   }
 }
 
-// Stop the sound, and let the conversation remember only what was heard of it.
-async function interrupt() {
-  if (!answer) return;
-  const { playback, abort, bubble } = answer;
-  answer = null;
-  abort.abort();
-  const heard_ms = Math.round(playback.played / 24);
-  playback.stop();
-  if (!conversation || !bubble) return;
-  try {
-    const cut = await (await ask(`/v1/conversations/${conversation}/cut`, { json: { heard_ms } })).json();
-    bubble.textContent = cut.remains ? `${cut.remains} —` : "—";
-  } catch { /* nothing of it had been spoken yet */ }
+async function release() {
+  held = false;
+  if (isFree() || !microphone || $("hold").dataset.state !== "listening") return;
+  const seconds = await hangUp();
+  if (seconds < 0.25) { show("ready"); return; }
+  ended = performance.now();
+  show("thinking");
+  line.send("input_audio_buffer.commit");
+  line.send("response.create");
 }
 
-async function respond() {
-  held = false;
-  if (!microphone || $("hold").dataset.state !== "listening") return;
-  const samples = await microphone.close();
+// Let go of the microphone; how long it was open.
+async function hangUp() {
+  const mine = microphone;
   microphone = null;
   $("level").value = 0;
-  if (samples.length < 6000) { show("ready"); return; }
-  show("thinking");
-  const mine = answer = { playback: new Playback(), abort: new AbortController(), bubble: null };
-  try {
-    await cutting;
-    conversation ??= (await (await ask("/v1/conversations", { json: {} })).json()).id;
-    await follow(mine, samples, performance.now());
-    mine.playback.end();
-    await mine.playback.finished;
-    if (answer === mine) { answer = null; show("ready"); }
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    mine.playback.stop();
-    if (answer === mine) answer = null;
-    show("ready");
-    status($("status"), error.message, "bad");
-  }
+  return await mine?.close() ?? 0;
 }
 
-async function follow(mine, samples, began) {
-  const response = await ask(`/v1/conversations/${conversation}/reply`, { body: samples, type: "audio/pcm", signal: mine.abort.signal });
-  for await (const event of events(response.body)) {
-    if (event.type === "talk.heard") say("You", event.text || "(nothing that I could make out)");
-    if (event.type === "talk.sentence") mine.bubble = say(server.model, `${mine.bubble?.textContent ?? ""} ${event.text}`.trim(), mine.bubble);
-    if (event.type === "talk.audio") {
-      if ($("hold").dataset.state === "thinking") {
-        show("speaking");
-        $("chip").textContent = `answered after ${((performance.now() - began) / 1000).toFixed(2)} s`;
-      }
-      mine.playback.push(samplesOf(event.audio));
-    }
-    if (event.type === "talk.done") $("times").textContent = Object.entries(event.times).map(([name, ms]) => `${name.replace("_ms", "").replaceAll("_", " ")} ${ms} ms`).join(" · ");
-    if (event.type === "error") throw new Error(event.error.message);
-  }
+// End hands-free talking, or change how turns are taken: the conversation starts over.
+async function leave() {
+  interrupt();
+  await hangUp();
+  const old = line;
+  line = null;
+  old?.close();
+  show("ready");
 }
 
-async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const parts = (text + value).split("\n\n");
-    text = parts.pop();
-    for (const part of parts) yield JSON.parse(part.slice("data: ".length));
-  }
-}
-
-function samplesOf(base64) {
-  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-  return Float32Array.from(new Int16Array(bytes.buffer), (sample) => sample / 32768);
+async function forget() {
+  await leave();
+  $("captions").replaceChildren();
+  $("times").textContent = $("chip").textContent = "";
 }
 
 function say(who, text, bubble = null) {
@@ -161,16 +212,9 @@ function say(who, text, bubble = null) {
   return bubble;
 }
 
-async function forget() {
-  await interrupt();
-  if (conversation) await ask(`/v1/conversations/${conversation}`, { method: "DELETE" }).catch(() => {});
-  conversation = null;
-  $("captions").replaceChildren();
-  $("times").textContent = $("chip").textContent = "";
-  show("ready");
-}
-
 export function stop() {
+  if (!server?.talk.every((part) => part.ready)) return;
+  if (isFree() && microphone) return void leave();
   interrupt();
-  if (server?.talk.every((part) => part.ready) && !microphone) show("ready");
+  if (!microphone) show("ready");
 }

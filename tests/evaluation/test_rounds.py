@@ -1,0 +1,128 @@
+"""A codec's round trip, a dialogue's voices, and the page: figures of real sound through a real (if senseless) model."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from duologue.errors import BackendUnavailable, InputError
+from duologue.evaluation import codec, dialogue_voices, floor, page
+from duologue.evaluation.clips import Clip, figures
+from duologue.evaluation.sentences import held_out, trained_on
+from duologue.evaluation.voice import judge_words, judge_words_again
+from duologue.evaluation.wer import WordErrors
+from tests.training.toy_speech import write_toy_shards
+
+from .test_sound_judges import SPEECH
+
+
+class Faithful:
+    """A codec that gives back what it was given, or half as many samples' worth of noise."""
+
+    def __init__(self, noise=0.0):
+        self.noise, self.heard = noise, None
+
+    def encode(self, samples):
+        self.heard = samples
+        return np.array([[0, 1, 2, 1]])
+
+    def decode(self, codes):
+        return self.heard + self.noise * np.random.default_rng(0).standard_normal(len(self.heard)).astype(np.float32)
+
+
+class OneByOne(Faithful):
+    """Keeps every clip, so that clips can be encoded first and decoded later."""
+
+    def __init__(self, noise=0.0):
+        super().__init__(noise)
+        self.kept = []
+
+    def encode(self, samples):
+        self.kept.append(samples)
+        return super().encode(samples)
+
+    def decode(self, codes):
+        self.heard = self.kept.pop(0)
+        return super().decode(codes)
+
+
+def test_a_round_trip_is_measured():
+    clips = [Clip("Words.", "reader", SPEECH[n * 72_000 : (n + 1) * 72_000]) for n in (0, 3)]
+    same, worse = (codec.measure(OneByOne(noise), clips, None, entries=4) for noise in (0.0, 0.05))
+    assert same["pitch_within_10_percent"] == 1 and same["log10_mel_distance"]["mean"] == 0
+    assert same["pesq_wb"]["mean"] > 4 > worse["pesq_wb"]["mean"] and worse["pitch_within_10_percent"] < 1
+    assert same["codebooks"] == [{"used": 3, "perplexity": pytest.approx(2.8)}]
+    assert worse["decoded"]["dnsmos"]["mean"] < worse["original"]["dnsmos"]["mean"]
+
+
+def test_held_out_turns_only(tmp_path):
+    shards = write_toy_shards(tmp_path)
+    clips = codec.held_out_turns(shards, 9)
+    assert len(clips) == 2 and all(len(clip.samples) >= 24_000 for clip in clips)
+    listing = shards / "00000.jsonl"
+    listing.write_text(listing.read_text().replace('"validation"', '"train"'))
+    with pytest.raises(InputError, match="held-out"):
+        codec.held_out_turns(shards, 9)
+
+
+def test_ten_turns_of_two_voices(tiny_model):
+    told = dialogue_voices.measure(tiny_model, ["one", "two"])
+    assert [row["voice"] for row in told["turns"]] == ["one", "two"] * 5
+    assert 0 <= told["right_voice_percent"] <= 100 and np.isfinite(told["slope_per_turn"])
+    with pytest.raises(InputError, match="two voices"):
+        dialogue_voices.measure(tiny_model, ["one"])
+
+
+class LosesWindows:
+    """Hears nothing in a joined window of several clips, and everything in a single one."""
+
+    def __init__(self, texts):
+        self.texts, self.asked = texts, 0
+
+    def transcribe(self, window):
+        self.asked += 1
+        return "" if self.asked <= 2 else self.texts[(self.asked - 3) % len(self.texts)]
+
+
+def test_a_lost_window_is_read_again():
+    texts = ["one big apple", "green pears taste well"]
+    clips = [Clip(text, "one", SPEECH[:48_000]) for text in texts]
+    judge = LosesWindows(texts)
+    judge_words(clips, judge)
+    judge_words_again(clips, judge)
+    told = figures(clips)
+    assert told["wer_percent"] == told["wer_percent_reversed"] == 100 and told["wer_percent_reread"] == 0
+    assert figures([Clip("x", "one", SPEECH[:48_000])])["wer_percent_reread"] is None
+
+
+def test_the_page_holds_everything_itself(tmp_path):
+    said = Clip("Fish & <chips>.", "one", SPEECH[:24_000], errors=WordErrors(2, 1, 0, 0, (("chips", "ships"),)))
+    gone = Clip("Fish & <chips>.", "two", np.zeros(0, np.float32), failure="Runaway: it looped")
+    page.write_page(tmp_path / "page.html", "A <voice>", {"one": [said], "two": [gone]})
+    text = (tmp_path / "page.html").read_text()
+    assert "data:image/png;base64," in text and "data:audio/mpeg;base64," in text and "http" not in text
+    assert "chips → ships" in text and "Runaway: it looped" in text and "<chips>" not in text
+
+
+def test_programs_that_are_missing_are_named(monkeypatch):
+    monkeypatch.setattr(floor.shutil, "which", lambda name: None)
+    assert floor.installed() == []
+    with pytest.raises(BackendUnavailable, match="flite"):
+        floor.speak("flite", ["Hello."])
+
+
+def test_a_program_is_run_and_its_sound_read(monkeypatch, tmp_path):
+    soundfile.write(tmp_path / "said.wav", SPEECH[:12_000], 24_000)
+    monkeypatch.setitem(floor.PROGRAMS, "cp", ["cp", str(tmp_path / "said.wav"), "{file}"])
+    (clip,) = floor.speak("cp", ["Hello {there}."])
+    assert clip.sentence == "Hello {there}." and len(clip.samples) == 12_000
+
+
+def test_sentences_that_were_trained_on_are_found(tmp_path):
+    turn = {"text": "the old clock struck nine, as the guests sat down"}
+    lines = [{"split": "train", "turns": [turn]}, {"split": "test", "turns": [{"text": held_out("heldout120")[1]}]}]
+    (tmp_path / "00000.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert trained_on(held_out("heldout120"), tmp_path) == {
+        "The old clock struck nine as the guests sat down.": ["00000"]
+    }
