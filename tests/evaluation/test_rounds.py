@@ -1,4 +1,4 @@
-"""A codec's round trip, a dialogue's voices, and the page: figures of real sound through a real (if senseless) model."""
+"""A codec's round trip, a dialogue's voices, the page: figures of real sound through a real (if senseless) model."""
 
 import json
 

@@ -41,9 +41,10 @@ class Tally:
         return self.answers + self.errors.total() + len(self.failures)
 
 
-def run(cases: int, seed: int, folder: Path, keep: Path | None = None) -> dict[str, Tally]:
-    """Try `cases` mutated files, spread over all targets. Files that failed are copied to `keep`."""
-    targets = make_targets(folder)
+def run(cases: int, seed: int, folder: Path, keep: Path | None = None, only: str = "") -> dict[str, Tally]:
+    """Try `cases` mutated files, spread over all targets, or those with `only` in their names. Files that failed are
+    copied to `keep`."""
+    targets = [target for target in make_targets(folder) if only in target.name]
     for target in targets:
         for good in target.seeds:
             target.read(good)  # what is mutated must be good to begin with
@@ -95,13 +96,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=12_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="targets with this in their names: weights, gguf, sound, …")
     parser.add_argument("--keep", type=Path, default=Path("runs/fuzz"), help="where files that failed are kept")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        tallies = run(options.cases, options.seed, Path(folder), options.keep)
+        tallies = run(options.cases, options.seed, Path(folder), options.keep, options.only)
     for name, tally in tallies.items():
         errors = ", ".join(f"{kind} {count}" for kind, count in tally.errors.most_common())
-        print(f"{name:14} {tally.cases:6} cases: {tally.answers} answers, {errors}; slowest {tally.slowest:.2f} s")
+        print(f"{name:21} {tally.cases:6} cases: {tally.answers} answers, {errors}; slowest {tally.slowest:.2f} s")
         for failure in tally.failures[:5]:
             print("   FAILED", failure)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -67,9 +67,9 @@ def make_targets(folder: Path) -> list[Target]:
     return [
         Target("csm weights", (model / "csm.safetensors", plain / "csm.safetensors"), _csm),
         Target("codec weights", (model / "codec.safetensors",), load_mimi),
-        Target("gguf model", (folder / "whole.gguf", folder / "rounded.gguf"), _gguf, mutate_gguf),
-        Target("gguf backbone", (folder / "backbone.gguf",), _backbone, mutate_gguf),
-        Target("gguf codec", (folder / "mimi.gguf",), load_mimi, mutate_gguf),
+        Target("gguf model weights", (folder / "whole.gguf", folder / "rounded.gguf"), _gguf, mutate_gguf),
+        Target("gguf backbone weights", (folder / "backbone.gguf",), _backbone, mutate_gguf),
+        Target("gguf codec weights", (folder / "mimi.gguf",), load_mimi, mutate_gguf),
         Target("model card", (model / "model.json",), _card),
         Target("shard index", (folder / "index.json",), shard_names),
         Target("voice", (folder / "voice.safetensors",), Voice.load),

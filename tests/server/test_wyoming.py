@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from wyoming.tts import (
 
 from duologue.api import Model
 from duologue.audio import Audio, resample, to_audio
+from duologue.server.conversations import HeldConversation
 from duologue.server.services import Services
 from duologue.server.settings import ServerSettings
 from duologue.server.talk_parts import TalkParts
@@ -104,7 +106,16 @@ def test_a_whole_text_is_one_stretch_of_sound(tiny_model: Model) -> None:
     assert sound(events).any()
 
 
-def test_text_in_bits_is_joined_and_sounds_before_its_end(tiny_model: Model) -> None:
+def test_text_in_bits_is_joined_and_sounds_before_its_end(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoken: list[str] = []
+    say = HeldConversation.say
+
+    async def noted(held: HeldConversation, text: str, *given: Any) -> Any:
+        spoken.append(text)
+        return await say(held, text, *given)
+
+    monkeypatch.setattr(HeldConversation, "say", noted)
+
     async def run() -> tuple[list[Event], list[Event]]:
         async with connected(tiny_model) as (client, _):
             await client.write_event(SynthesizeStart().event())
@@ -119,7 +130,8 @@ def test_text_in_bits_is_joined_and_sounds_before_its_end(tiny_model: Model) -> 
     early, rest = asyncio.run(run())
     assert early[0].type == "audio-start"
     assert sum(AudioStop.is_type(event.type) for event in rest) == 1
-    assert not any(AudioStart.is_type(event.type) for event in rest), "the repeated whole text is not spoken again"
+    assert not any(AudioStart.is_type(event.type) for event in rest)
+    assert spoken == ["One is here.", "Two is there.", "Three."], "the repeated whole text is not spoken again"
     assert SynthesizeStopped.is_type(rest[-1].type)
 
 

@@ -77,7 +77,6 @@ class Judge:
         )
         return " ".join(segment.text.strip() for segment in segments)
 
-
     def words(self, clip: Samples) -> list[HeardWord]:
         """Words heard in at most 30 s of 16 kHz sound (N,), with their times."""
         segments, _ = self._whisper.transcribe(

@@ -50,27 +50,27 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         **versions(),
         "model": model.name,
         "weights_blake2": hashlib.blake2b(locate(arguments.model).csm.read_bytes(), digest_size=8).hexdigest(),
-        "sentences": arguments.sentences,
         "seed": arguments.seed,
     }
     result |= _other_sections(result, arguments.out)
     for section in arguments.only or SECTIONS:
         if section == "rope":
-            result["rope"] = _rope(arguments, model, listening, sentences)
+            found = _rope(arguments, model, listening, sentences)
         elif section == "logits":
-            result["logits"] = _padded_logits(model, listening)
+            found = _padded_logits(model, listening)
         else:
-            result["sound"] = sound_faults(model, model.codec, listening, arguments.seed)
+            found = sound_faults(model, model.codec, listening, arguments.seed)
+        result[section] = {"sentences": arguments.sentences, **found}
         _write(result, arguments.out)
     return result
 
 
 def _other_sections(result: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Sections of an earlier run on the same weights with the same settings."""
+    """Sections of an earlier run on the same weights with the same seed."""
     if not path.is_file():
         return {}
     earlier = json.loads(path.read_text(encoding="utf-8"))
-    same = all(earlier.get(name) == result[name] for name in ("weights_blake2", "sentences", "seed"))
+    same = all(earlier.get(name) == result[name] for name in ("weights_blake2", "seed"))
     return {name: earlier[name] for name in SECTIONS if same and name in earlier}
 
 

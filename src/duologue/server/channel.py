@@ -9,10 +9,12 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+LOOK_SECONDS = 0.1  # how often a writer that stands still looks whether it is wanted elsewhere
+GRACE_SECONDS = 2.0  # a reader may take nothing for so long, whoever waits for the row
 
 
 class ReaderGoneError(Exception):
@@ -22,13 +24,17 @@ class ReaderGoneError(Exception):
 class Channel(Generic[T]):
     """Items in order, then an end that may carry an error. Build it on the event loop that will read it."""
 
-    def __init__(self, capacity: int, stalled_seconds: float) -> None:
+    def __init__(
+        self, capacity: int, stalled_seconds: float, wanted_elsewhere: Callable[[], bool] = lambda: False
+    ) -> None:
+        """A writer that stands still gives up after `stalled_seconds`, or soon once it is `wanted_elsewhere`."""
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
         self._changed = threading.Condition()
         self._items: deque[T] = deque()
         self._capacity = capacity
         self._stalled_seconds = stalled_seconds
+        self._wanted_elsewhere = wanted_elsewhere
         self._ended = False
         self._error: BaseException | None = None
         self.reader_left = False
@@ -38,14 +44,20 @@ class Channel(Generic[T]):
         """Add an item from the worker thread, waiting for room. Raises ReaderGoneError."""
         with self._changed:
             began = time.monotonic()
-            free = self._changed.wait_for(
-                lambda: self.reader_left or len(self._items) < self._capacity, self._stalled_seconds
-            )
+            free = self._wait_for_room(began)
             self.held_seconds += time.monotonic() - began
             if self.reader_left or not free:
                 raise ReaderGoneError("left" if self.reader_left else "stalled")
             self._items.append(item)
         self._wake()
+
+    def _wait_for_room(self, began: float) -> bool:
+        """False if the reader took nothing for too long."""
+        while not self._changed.wait_for(lambda: self.reader_left or len(self._items) < self._capacity, LOOK_SECONDS):
+            stood = time.monotonic() - began
+            if stood >= self._stalled_seconds or (stood >= GRACE_SECONDS and self._wanted_elsewhere()):
+                return False
+        return True
 
     def end(self, error: BaseException | None = None) -> None:
         """Say from the worker thread that nothing more comes, and why if it failed."""

@@ -29,7 +29,7 @@ class ServerSettings:
     max_waiting: int = 16  # requests that may queue for a row
     max_wait_seconds: float = 5.0  # longest silence before the answer is 503
     max_streams_per_key: int = 64
-    buffer_chunks: int = 25  # encoded chunks held for a slow reader before its row pauses
+    buffer_chunks: int = 375  # encoded chunks (30 s) held for a slow reader before its row pauses
     stalled_seconds: float = 60.0  # a client that sends or takes nothing for this long, when it should, is let go
     drain_seconds: float = 20.0  # how long running speech may finish at shutdown
 

@@ -120,7 +120,10 @@ class Streams:
                 self._metrics.refused.labels(error.code or "other").inc()
             raise
         try:
-            channel: Channel[bytes] = Channel(self._settings.buffer_chunks, self._settings.stalled_seconds)
+            patience = self._settings.stalled_seconds
+            channel: Channel[bytes] = Channel(
+                self._settings.buffer_chunks, patience, lambda: self.admission.waiting > 0
+            )
             mark = self._new_watermark() if self._new_watermark else None
             work = _Work(source, delivery, channel, self._metrics, arrived, mark)
             self._run(work, permit, on_end)
