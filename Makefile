@@ -81,6 +81,9 @@ talk-latency: $(VENV)/installed-test  # voice to voice: latency in real time, th
 	$(BIN)/python -m duologue.evaluation.voice_to_voice --only latency --out benchmarks/results/voice_to_voice_latency.json
 	$(BIN)/python -m duologue.evaluation.voice_to_voice --only interruptions --out benchmarks/results/voice_to_voice_interruptions.json
 
+openapi: $(VENV)/installed-test  # many requests made from /openapi.json; some minutes
+	OPENAPI_EXAMPLES=200 $(BIN)/python -m pytest tests/server/test_openapi.py --timeout 3600
+
 chaos: $(VENV)/installed-test  # clients that misbehave, and kill -9; some minutes
 	$(BIN)/python -m duologue.evaluation.load_chaos
 

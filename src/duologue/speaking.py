@@ -33,8 +33,8 @@ class GenerationConfig:
     """How to speak. `temperature` and `top_k` None are the model's own choice (0.9 and 50 if it makes none); `depth_*`
     and `advance_temperature` override their stage, None leaves the common value.
 
-    `guidance` above 1 draws codes further from what the model would say without the words (classifier-free guidance, for
-    models trained with hidden words; twice the work); None is the model's own choice, 1 is off.
+    `guidance` above 1 draws codes further from what the model would say without the words (classifier-free guidance,
+    for models trained with hidden words; twice the work); None is the model's own choice, 1 is off.
 
     `max_seconds` limits the whole speech; `retries` is how often a sentence that failed its checks is tried again
     with another seed; `check` False returns whatever the model gives; `normalise` False leaves the text as written.

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from duologue.csm.config import AlignedText, CsmConfig, RopeScaling, StackConfig
 from duologue.csm.frames import audio_rows, is_eos, lay_out
 from duologue.csm.model import Csm
+from duologue.engine import generator
 from duologue.engine.base import Engine, Frame, FrameRequest, FrameSampling, Sampling
-from duologue.engine.generator import Limits, Utterance, begin, generate_frames, step
+from duologue.engine.generator import Limits, Utterance, begin, generate_frames
 from duologue.engine.native_engine import NativeCache, NativeEngine, available_paths
 from duologue.engine.torch_engine import TorchEngine
 from duologue.errors import BackendUnavailable, InputError, WeightsDamaged
@@ -136,7 +137,7 @@ def test_guided_rows_beside_others_are_what_they_are_alone(kind: str) -> None:
     scales = [1.0, 2.0, 4.0, 1.0, 3.0, 1.5] * (6 if kind == "native" else 1)
     together = [guided(engine, scale, seed) for seed, scale in enumerate(scales)]
     while live := [utterance for utterance in together if utterance.ending is None]:
-        step(engine, live)
+        generator.step(engine, live)
     for seed, scale in enumerate(scales):
         alone = guided(engine, scale, seed)
         said(engine, alone)

@@ -117,7 +117,9 @@ def load_packed(
     """Packed weights that `save_packed` kept, or None if there are none for this config, plan and source.
 
     `mapped` leaves them in the file, where the system drops and reads pages as it needs memory; else they are read into
-    large pages, which is faster where there is room. Raises WeightsDamaged if the file doesn't hold what its checksum says.
+    large pages, which is faster where there is room.
+
+    Raises WeightsDamaged if the file doesn't hold what its checksum says.
     """
     if not path.is_file():
         return None
