@@ -28,7 +28,7 @@ DEFAULT_SAMPLING = {
     "first": {"temperature": 0.3, "top_k": 10},
     "depth": {"temperature": 0.2, "top_k": 10},
     "advance": {"temperature": 0.4, "top_k": 0},
-    "guidance": 1.5,
+    "guidance": 2.0,
 }
 
 
