@@ -18,7 +18,7 @@ repository, on two CPU cores, on synthetic speech. They are here so that the fir
 | text | phone units (English, American and British), aligned with the sound by a pointer the model moves |
 | codec | {codec} |
 | voices | {voices} |
-| trained | {date}: {steps:,} steps, {minutes:.0f} minutes, {seen:.0f} hours heard of {hours:.1f} with shifted copies |
+| trained | {date}: {steps:,} steps, {minutes:.0f} minutes, {seen:.0f} hours heard of {hours:.1f} with shifted copies{onward} |
 | files | csm.safetensors {csm_mb:.1f} MB (float16), codec.safetensors {codec_mb:.1f} MB |
 
 ## What it was made from
@@ -35,7 +35,7 @@ repository, on two CPU cores, on synthetic speech. They are here so that the fir
 - English only. Names and rare words are read by rules and are sometimes wrong.
 - The four voices are speaker numbers that it learned; a recording given as a prompt colours the speech but is not
   cloned faithfully. That needs a full-size model, such as sesame/csm-1b.
-- It was trained for {minutes:.0f} minutes on little speech: it sounds synthetic, slurs words (see the figures), and
+- It was trained for little time on little speech: it sounds synthetic, slurs words (see the figures), and
   drifts in long texts.
 - It models no laughter, music, whispering or other languages. It understands nothing of what it says.
 
@@ -62,6 +62,7 @@ def write_card(out: Path, release: Path, facts: dict[str, Any], figures: Path) -
         "date": training["date"],
         "steps": training["steps"],
         "minutes": training["training_minutes"],
+        "onward": f"; on from {training['started_from']}" if "started_from" in training else "",
         "hours": training["training_hours"],
         "seen": training["hours_of_audio_seen"],
         "csm_mb": (out / "csm.safetensors").stat().st_size / 1e6,
