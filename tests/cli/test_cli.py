@@ -195,7 +195,8 @@ def test_convert_writes_the_codec_in_the_other_layout_and_back(run: Run, tiny_fo
     ok(run("convert", "hf", "back.safetensors", "--to", "kyutai"))
     facts = [json.loads(ok(run("inspect", path, "--json")).stdout) for path in ("hf", "back.safetensors")]
     assert [each["layout"] for each in facts] == ["transformers-mimi", "kyutai-mimi"]
-    assert run("convert", str(tiny_folder), "x", "--to", "kyutai").exception.exit_code == 2
+    ok(run("convert", str(tiny_folder), "x.safetensors", "--to", "kyutai"))  # of a whole model, its codec
+    assert json.loads(ok(run("inspect", "x.safetensors", "--json")).stdout)["layout"] == "kyutai-mimi"
 
 
 def test_doctor_finds_what_is_here(run: Run) -> None:

@@ -44,7 +44,7 @@ def convert(
     ] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", help="The same as TARGET.")] = None,
     to: Annotated[
-        To | None, typer.Option(help="The layout to write: gguf for a TARGET *.gguf; kyutai is for a Mimi.")
+        To | None, typer.Option(help="The layout to write: gguf for a TARGET *.gguf; kyutai writes the codec alone.")
     ] = None,
     dtype: Annotated[Number | None, typer.Option(help="Change the numbers' type (CSM only).")] = None,
     revision: given.Revision = None,
