@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
+from duologue.api import Model
 from duologue.engine.base import FrameSampling, Sampling
 from duologue.engine.native_engine import NativeEngine
 from duologue.engine.sampling import pick
@@ -35,6 +37,13 @@ def test_recording_keeps_the_engine_and_every_frame(tiny_model):
     spoken = [tiny_model.generate(text, seed=1, retries=0, check=False).seconds for text in SENTENCES]
     frames = sum(len(turn.codes) for turn in turns)
     assert round(sum(spoken) * 12.5) <= frames <= round(sum(spoken) * 12.5) + len(SENTENCES)  # an end is a frame too
+
+
+def test_a_guided_model_is_recorded_too(tiny_model):
+    """Its wordless readings are no turns of their own."""
+    card = dataclasses.replace(tiny_model.card, guidance=2.0)
+    guided = Model(card, tiny_model.engine, tiny_model.codec, tiny_model.reader, tiny_model.voices)
+    assert len(record(guided, SENTENCES)) == len(SENTENCES)
 
 
 def test_an_engine_agrees_with_itself(reference):

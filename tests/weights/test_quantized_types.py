@@ -6,7 +6,7 @@ import gguf
 import numpy as np
 import pytest
 
-from duologue.errors import InputError
+from duologue.errors import InputError, LayoutMismatch
 from duologue.weights import k_quants
 from duologue.weights.quantized_types import BLOCK_TYPES, WRITABLE, bits_per_value, dequantize, quantize, stored_bytes
 from duologue.weights.stored_array import StoredArray, as_floats, in_type, join_rows, swap_axes, take_rows, type_of
@@ -98,3 +98,8 @@ def test_a_stored_array_behaves_like_the_numbers_behind_it() -> None:
     assert np.array_equal(join_rows([flat, flat]), np.concatenate([as_floats(flat)] * 2))
     assert in_type(flat, "Q4_0") is flat.data  # untouched
     assert np.array_equal(dequantize(in_type(turned, "F32"), "F32").reshape(2, 64, 3), np.asarray(turned))
+
+
+def test_rows_of_unlike_shapes_are_not_joined() -> None:
+    with pytest.raises(LayoutMismatch, match="shapes"):
+        join_rows([np.zeros((2, 4), np.float32), np.zeros((2, 3), np.float32)])

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ..api import Model
 from ..csm.config import CsmConfig
-from ..engine.base import Cache, Engine, Frame, FrameRequest, FrameSampling, Sampling
+from ..engine.base import Cache, Engine, Frame, FrameRequest, FrameSampling, Guide, Sampling
 from ..engine.native_engine import FrameTrace
 from ..engine.sampling import forbidden_codes
 from ..errors import InputError
@@ -246,10 +246,20 @@ class _Recorder:
 
     def frames(self, requests: list[FrameRequest]) -> list[Frame]:
         caches = [request.cache for request in requests if isinstance(request.cache, _RecordedCache)]
-        inner = [replace(request, cache=cache.inner) for request, cache in zip(requests, caches, strict=True)]
+        inner = [
+            replace(request, cache=cache.inner, guide=_inner_guide(request.guide))
+            for request, cache in zip(requests, caches, strict=True)
+        ]
         frames = self._engine.frames(inner)
         for request, cache, frame in zip(requests, caches, frames, strict=True):
             cache.codes[len(cache.rows)] = np.asarray(frame.codes, np.int64)
             cache.rows.append(np.asarray(request.row, np.int64))
             cache.positions.append(request.position)
         return frames
+
+
+def _inner_guide(guide: Guide | None) -> Guide | None:
+    if guide is None:
+        return None
+    assert isinstance(guide.cache, _RecordedCache)
+    return Guide(guide.cache.inner, guide.row)

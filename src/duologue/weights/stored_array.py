@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import WeightsDamaged
+from ..errors import LayoutMismatch, WeightsDamaged
 from .quantized_types import bits_per_value, dequantize, quantize
 
 Floats = npt.NDArray[np.float32]
@@ -73,7 +73,13 @@ def take_rows(values: Any, order: npt.NDArray[np.int64] | slice) -> Any:
 
 
 def join_rows(parts: list[Any]) -> Any:
-    """Arrays of one type, one below the other; torch tensors stay torch tensors."""
+    """Arrays of one type, one below the other; torch tensors stay torch tensors.
+
+    Raises LayoutMismatch where their rows differ in shape.
+    """
+    shapes = [tuple(part.shape) for part in parts]
+    if len({shape[1:] for shape in shapes}) > 1:
+        raise LayoutMismatch(f"Tensors to be joined by rows have the shapes {shapes}.")
     if all(isinstance(part, StoredArray) and part.type == parts[0].type for part in parts):
         return StoredArray(np.concatenate([part.data for part in parts]), parts[0].type)
     if all(isinstance(part, np.ndarray) and part.dtype == parts[0].dtype for part in parts):
