@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,22 @@ if TYPE_CHECKING:
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+
+
+END_SECONDS = 60  # that the interpreter may take to end once all tests are done
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A thread that a failed test left waiting may not keep the run from ending: name it, and end with the status."""
+
+    def end() -> None:
+        print(f"\nstill running {END_SECONDS} s after the tests:", file=sys.stderr)
+        faulthandler.dump_traceback(file=sys.__stderr__, all_threads=True)
+        os._exit(int(exitstatus) or 70)  # tests that pass but never end have not passed
+
+    guard = threading.Timer(END_SECONDS, end)
+    guard.daemon = True
+    guard.start()
 
 
 @pytest.fixture(autouse=True, scope="session")

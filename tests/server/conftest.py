@@ -41,7 +41,7 @@ class Running:
     def client(self, **headers: str) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=30, headers=headers)
 
-    def wait_until_idle(self, seconds: float = 5) -> None:
+    def wait_until_idle(self, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while self.services.streams.admission.active:
             assert time.monotonic() < deadline, "a row is still held"
@@ -64,7 +64,7 @@ def running(model: Model, settings: ServerSettings, parts: TalkParts | None = No
             time.sleep(0.005)
         yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", app)
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive(), "the server did not end"
 
 
@@ -120,8 +120,11 @@ def serve(tiny_model: Model) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def paced(tiny_model: Model) -> PacedEngine:
-    return PacedEngine(tiny_model.engine)
+def paced(tiny_model: Model) -> Iterator[PacedEngine]:
+    engine = PacedEngine(tiny_model.engine)
+    yield engine
+    if engine.allowed is not None:  # or a failed test would leave threads that wait for ever
+        engine.allowed.release(1_000_000)
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ def raw_request(server: Running, body: str) -> socket.socket:
     return connection
 
 
-def until(condition: object, seconds: float = 5) -> None:
+def until(condition: object, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline

@@ -142,7 +142,7 @@ def test_a_socket_that_vanishes_leaves_nothing_behind(server: Running) -> None:
             send(socket, "input.done")
             socket.recv(timeout=20)
     server.wait_until_idle(10)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(server.services.conversations) > before:
         assert time.monotonic() < deadline, "a vanished socket's conversation is still there"
         time.sleep(0.01)

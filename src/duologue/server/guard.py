@@ -67,7 +67,8 @@ class Guard:
         """Let a request in, count it and its bytes while it is under way, and answer what nobody else caught."""
         body = _Body(self, receive, self._settings)
         begun = _Begun(send)
-        self._requests += 1
+        counted = scope["path"] not in OPEN_PATHS  # a probe takes nobody's place
+        self._requests += counted
         try:
             await self._app(scope, body.receive if scope["type"] == "http" else receive, begun.send)
         except Exception as error:
@@ -75,7 +76,7 @@ class Guard:
                 raise
             await response_of(error)(scope, receive, send)
         finally:
-            self._requests -= 1
+            self._requests -= counted
             self.bytes_under_way -= body.taken
 
     def _check(self, scope: Scope, headers: Headers) -> None:
