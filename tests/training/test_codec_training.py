@@ -54,7 +54,7 @@ def recipe(shards):
     return CodecTraining(
         str(shards), str(shards.parent / "prepared"), TINY,
         steps=8, crops=2, crop_seconds=0.64, plain_steps=2, warmup_steps=2, decay_steps=3, revive_every=2,
-        checkpoint_every=4, log_every=2, bf16=False,
+        checkpoint_every=4, log_every=2, precision="float32",
     )  # fmt: skip
 
 

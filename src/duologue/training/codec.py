@@ -33,6 +33,7 @@ from .codec_validation import Validation
 from .loop_log import CurveLog, draw_curves, eta
 from .model_card import codec_card
 from .parallel import relaunch
+from .precision import Precision, autocast, explain
 
 PANELS = {
     "spectra": ["mel", "linear", "val_mel"],
@@ -67,7 +68,7 @@ class CodecTraining:
     revive_threshold: float = 0.1
     checkpoint_every: int = 200
     log_every: int = 20
-    bf16: bool = True
+    precision: Precision = "auto"  # of the matrix products
 
 
 class CodecRun:
@@ -125,7 +126,7 @@ class CodecRun:
         plain = self.step < config.plain_steps
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16):
+        with autocast(config.precision):
             terms, seen = self.model(crops, None if plain else self._levels(chance), plain=plain)
         loss = weigh(terms, config.loss)
         self.optimizer.zero_grad()
@@ -190,7 +191,7 @@ class CodecRun:
         chance = np.random.default_rng([self.config.seed, 1 << 20])
         quantizer, rows = self.model.codec.quantizer, []
         for _ in range(max(8, 25_000 // (12 * self.corpus.crop_samples // 1920))):
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.bf16):
+            with autocast(self.config.precision):
                 latents = self.model.codec.latents(self.corpus.draw(12, chance).wav)
             rows.append(project(quantizer, latents.float()))
         semantic, acoustic = (torch.cat(parts) for parts in zip(*rows, strict=True))
@@ -212,6 +213,8 @@ def train(config: CodecTraining, folder: Path, rank: int = 0, world: int = 1) ->
     validation = Validation(run.corpus) if rank == 0 else None
     began, began_step = time.monotonic(), run.step
     window: list[dict[str, float]] = []
+    if rank == 0:
+        print(explain(config.precision), flush=True)
     stamp, stamp_seconds = time.monotonic(), run.seconds_heard
     while run.step < config.steps:
         window.append(run.advance())
