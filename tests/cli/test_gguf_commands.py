@@ -85,3 +85,45 @@ def test_what_is_not_said_is_asked_for(run: Run, tiny_folder: Path) -> None:
         run("convert", str(tiny_folder))
     with pytest.raises(InputError, match="IQ1_S"):
         run("quantize", str(tiny_folder), "--type", "IQ1_S", "-o", "x.gguf")
+
+
+def test_the_engines_own_form_is_a_file_that_speaks_and_goes_back(run: Run, tiny_folder: Path) -> None:
+    told = json.loads(run("quantize", str(tiny_folder), "--type", "int4", "-o", "own.gguf", "--json").stdout)
+    assert told["engine_form"] == "int4" and told["bytes"] == Path("own.gguf").stat().st_size
+    facts = json.loads(run("inspect", "own.gguf", "--json").stdout)
+    plain = json.loads(run("inspect", str(tiny_folder), "--json").stdout)
+    assert facts["engine_form"] == "int4" and facts["codec"] == "inside" and facts["voices"] == "one, two"
+    assert facts["config"] == plain["csm"]["config"] and facts["parameters"] > plain["csm"]["parameters"]
+    same = ["say", "Hello.", "-o", "b.wav", "--seed", "2", "--no-check", "--max-seconds", "0.8"]
+    assert run(*same, "-m", str(tiny_folder), "--engine", "native-int4").exit_code == 0
+    np.testing.assert_array_equal(spoken(run, "own.gguf"), read_audio(Path("b.wav")).samples)
+    assert run("convert", "own.gguf", "-o", "named.gguf").exit_code == 0
+    assert run("convert", "own.gguf", "named.safetensors", "--to", "duologue").exit_code == 0
+    assert run("quantize", "own.gguf", "--type", "Q8_0", "-o", "rounded.gguf").exit_code == 0
+    assert len(spoken(run, "named.gguf")) > 0 and len(spoken(run, "rounded.gguf")) > 0
+
+
+def test_float32_in_the_engines_form_comes_back_byte_for_byte(run: Run, tiny_folder: Path) -> None:
+    for words in (
+        ("convert", str(tiny_folder), "-o", "a.gguf", "--dtype", "float32"),
+        ("quantize", str(tiny_folder), "--type", "float32", "-o", "own.gguf"),
+        ("convert", "own.gguf", "-o", "b.gguf"),
+    ):
+        assert run(*words).exit_code == 0
+    assert Path("a.gguf").read_bytes() == Path("b.gguf").read_bytes()
+
+
+def test_groups_can_have_other_formats_of_the_engine_but_not_ggufs(run: Run, tiny_folder: Path) -> None:
+    told = json.loads(
+        run("quantize", str(tiny_folder), "--type", "int4", "--heads", "int8", "-o", "own.gguf", "--json").stdout
+    )
+    assert told["engine_form"] == "int4-mixed"
+    keys = open_gguf(Path("own.gguf")).metadata
+    assert keys["duologue.engine.plan.heads.kind"] == "int8" and keys["duologue.engine.plan.depth.kind"] == "int4"
+    with pytest.raises(InputError, match="--depth can't be Q4_0"):
+        run("quantize", str(tiny_folder), "--type", "int4", "--depth", "Q4_0", "-o", "x.gguf")
+    with pytest.raises(InputError, match="heeds no importance"):
+        run("quantize", str(tiny_folder), "--type", "int8", "--importance", "spoken", "-o", "x.gguf")
+    with pytest.raises(InputError, match=r"end in \.gguf"):
+        run("quantize", str(tiny_folder), "--type", "int8", "-o", "x.bin")
+    assert not Path("x.gguf").exists()

@@ -40,9 +40,26 @@ class Console:
                 flush=True,
             )
 
+    def step(self, text: str) -> None:
+        """What is being done now, until something else is told; on terminals only."""
+        if self._live:
+            self._clear()
+            self._shown = time.perf_counter()
+            print(f"\r{text} … ", end="", file=sys.stderr, flush=True)
+
+    def share(self, done: int, total: int) -> None:
+        """Show how many of a file's bytes are written; at most ten times a second, and on terminals only."""
+        now = time.perf_counter()
+        if self._live and total and now - self._shown > 0.1:
+            self._clear()
+            self._shown = now
+            filled = round(30 * done / total)
+            bar = "#" * filled + "." * (30 - filled)
+            print(f"\r[{bar}] {done / 1e6:.0f} of {total / 1e6:.0f} MB ", end="", file=sys.stderr, flush=True)
+
     def _clear(self) -> None:
         if self._live and self._shown:
-            print("\r" + " " * 50 + "\r", end="", file=sys.stderr)
+            print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
             self._shown = 0.0
 
 

@@ -13,7 +13,11 @@ from . import options as given
 if TYPE_CHECKING:
     import torch
 
+    from ..weights.csm_files import CsmWeights
+    from ..weights.gguf_file import Progress
     from ..weights.hub import HubAccess
+    from ..weights.load import ModelFiles
+    from ..weights.whole_model import WholeModel
 
 EMBEDDED = "embedded"
 
@@ -63,10 +67,12 @@ def convert(
 
     place = _target(target, output)
     chosen = to or (To.gguf if place.suffix == ".gguf" and "<component>" not in place.name else None)
-    written = written_as(source, place, chosen, dtype, HubAccess(revision, token, None, offline))
+    console = Console(quiet)
+    access = HubAccess(revision, token, None, offline)
+    written = written_as(source, place, chosen, dtype, access, console.share)
     if as_json:
         print_json({"output": str(written), "layout": _name(chosen)})
-    Console(quiet).note(f"{written}: {_name(chosen)} layout")
+    console.note(f"{written}: {_name(chosen)} layout")
 
 
 def _target(target: str | None, output: str | None) -> Path:
@@ -85,17 +91,24 @@ def _name(to: To | None) -> str:
     return to.value
 
 
-def written_as(source: str, target: Path, to: To | None, dtype: Number | None, access: HubAccess) -> Path:
+def written_as(
+    source: str,
+    target: Path,
+    to: To | None,
+    dtype: Number | None,
+    access: HubAccess,
+    progress: Progress | None = None,
+) -> Path:
     """Convert a model or a codec. Returns what was written."""
     layout = _name(to)
     codec = _codec_alone(source)
     if codec is not None or layout == "kyutai":
         return _codec(codec or _codec_of(source, access), target, layout, dtype)
     if layout == "gguf":
-        return _gguf(source, target, _gguf_type(dtype), access)
+        return _gguf(source, target, _gguf_type(dtype), access, progress)
     if layout == "llama":
         return _llama(source, target, _gguf_type(dtype) or "F16", access)
-    return _csm(_csm_path(source, access), target, layout, dtype)
+    return _csm(_csm_weights(source, access), target, layout, dtype)
 
 
 def _codec_alone(source: str) -> Path | None:
@@ -109,7 +122,7 @@ def _codec_alone(source: str) -> Path | None:
     checkpoint = open_checkpoint(path)
     alone = checkpoint.layout in ("kyutai-mimi", "transformers-mimi")
     if checkpoint.parts is not None:
-        alone = checkpoint.parts.csm is None and checkpoint.parts.codec is not None
+        alone = not checkpoint.parts.holds_speech_model and checkpoint.parts.codec is not None
     return path if alone else None
 
 
@@ -146,22 +159,29 @@ def _codec(path: Path, target: Path, layout: str, dtype: Number | None) -> Path:
     return target
 
 
-def _gguf(source: str, target: Path, kind: str | None, access: HubAccess) -> Path:
+def _gguf(source: str, target: Path, kind: str | None, access: HubAccess, progress: Progress | None) -> Path:
     from ..weights.load import locate
     from ..weights.type_policy import TypePolicy, named_policy
-    from ..weights.whole_model import read_whole, write_whole
+    from ..weights.whole_model import write_whole
 
-    model = read_whole(locate(None if source == EMBEDDED else source, access))
-    write_whole(model, target, named_policy(kind) if kind else TypePolicy())
+    model = whole_of(locate(None if source == EMBEDDED else source, access))
+    write_whole(model, target, named_policy(kind) if kind else TypePolicy(), progress=progress)
     return target
+
+
+def whole_of(files: ModelFiles) -> WholeModel:
+    """All parts of a model, also of one in the CPU engine's form."""
+    from ..engine.assembly import named_weights
+    from ..weights.whole_model import read_whole
+
+    return read_whole(files, named_weights(files, as_arrays=True))
 
 
 def _llama(source: str, target: Path, kind: str, access: HubAccess) -> Path:
     from ..weights.gguf_llama_csm import write_llama_csm
     from ..weights.load import locate
-    from ..weights.whole_model import read_whole
 
-    model = read_whole(locate(None if source == EMBEDDED else source, access))
+    model = whole_of(locate(None if source == EMBEDDED else source, access))
     return write_llama_csm(model.csm, target, kind, tokenizer=model.tokenizer)[0]
 
 
@@ -175,11 +195,25 @@ def _csm_path(source: str, access: HubAccess) -> Path:
     return path / "csm.safetensors" if path.is_dir() and (path / "model.json").is_file() else path
 
 
-def _csm(path: Path, target: Path, layout: str, dtype: Number | None) -> Path:
-    from ..weights.csm_files import read_csm, write_csm
+def _csm_weights(source: str, access: HubAccess) -> CsmWeights:
+    """The speech model's tensors alone: no codec has to be there."""
+    from ..engine.assembly import named_weights
+    from ..weights.checkpoint import open_checkpoint
+    from ..weights.csm_files import read_csm
+    from ..weights.load import locate
+
+    path = _csm_path(source, access)
+    parts = open_checkpoint(path).parts
+    if parts is not None and parts.packed is not None:
+        return named_weights(locate(path, access))
+    return read_csm(path)
+
+
+def _csm(weights: CsmWeights, target: Path, layout: str, dtype: Number | None) -> Path:
+    from ..weights.csm_files import write_csm
 
     named: Any = "transformers-csm" if layout == "transformers" else layout
-    return write_csm(read_csm(path), target, named, _type(dtype))
+    return write_csm(weights, target, named, _type(dtype))
 
 
 def _type(dtype: Number | None) -> torch.dtype | None:

@@ -94,11 +94,13 @@ def _weights(path: Path, tensors: bool) -> dict[str, Any]:
         "layout": checkpoint.layout,
         "files": ", ".join(f"{file.name} ({file.stat().st_size:,} bytes)" for file in checkpoint.files),
         "tensors": len(checkpoint.tensors),
-        "parameters": sum(_count(info.shape) for info in infos),
+        "parameters": _parameters(checkpoint),
         "types": ", ".join(f"{count} × {kind}" for kind, count in types.items()),
     }
     parts = checkpoint.parts
-    if checkpoint.layout in ("duologue", "sesame", "transformers-csm") or (parts is not None and parts.csm is not None):
+    if checkpoint.layout in ("duologue", "sesame", "transformers-csm") or (
+        parts is not None and parts.holds_speech_model
+    ):
         facts["config"] = _config(checkpoint)
     if parts is not None:
         facts |= _parts(parts)
@@ -110,11 +112,26 @@ def _weights(path: Path, tensors: bool) -> dict[str, Any]:
 def _parts(parts: ModelParts) -> dict[str, Any]:
     """What else a GGUF file holds."""
     facts: dict[str, Any] = {"codec": "inside" if parts.codec is not None else "elsewhere"}
+    if parts.packed is not None:
+        facts["engine_form"] = parts.packed().name
     if parts.card:
         facts["card"] = dict(parts.card)
     if parts.voices:
         facts["voices"] = ", ".join(str(voice.card.get("name")) for voice in parts.voices)
     return facts
+
+
+def _parameters(checkpoint: Checkpoint) -> int:
+    """Numbers in a file; those in the CPU engine's form by the sizes that it has them in."""
+    from ..weights.gguf_packed import BLOCK, SCALES, VECTORS
+    from ..weights.sesame import csm_shapes
+
+    packed = checkpoint.parts is not None and checkpoint.parts.packed is not None
+    apart = (BLOCK, SCALES, VECTORS) if packed else ()
+    count = sum(_count(info.shape) for name, info in checkpoint.tensors.items() if name not in apart)
+    if checkpoint.parts is not None and packed:
+        count += sum(map(_count, csm_shapes(checkpoint.parts.speech_config()).values()))
+    return count
 
 
 def _count(shape: tuple[int, ...]) -> int:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BackendUnavailable, LayoutMismatch
+from ..errors import BackendUnavailable, InputError, LayoutMismatch
 from ..weights.load import ModelFiles
 from .base import Engine
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..mimi.torchless.native import WeightKind
     from ..mimi.torchless.sounding import TorchlessSoundCodec
     from ..weights.csm_files import CsmWeights
+    from ..weights.gguf_packed import PackedPart
     from .packed import PackedModel
 
     AnyCodec = SoundCodec | TorchlessSoundCodec
@@ -33,15 +34,13 @@ def assemble(files: ModelFiles, device: str = "auto", engine: str = "auto") -> t
     The native engine, where it runs, needs no torch, and neither does the codec then, in any layout. Raises
     BackendUnavailable if what was asked for can't run here; "auto" takes what can.
     """
-    from ..weights.csm_files import read_csm
-
     insisted = engine.startswith("native")
     if insisted and device not in ("auto", "cpu"):
         raise BackendUnavailable(f"The native engine runs on the CPU, not on {device}.", hint='Use device="cpu".')
     if insisted or (engine == "auto" and device in ("auto", "cpu") and _prefers_native(files, device)):
         return _assemble_native(files, engine.removeprefix("native").removeprefix("-") if insisted else "")
     device = best_device() if device == "auto" else device
-    weights = read_csm(files.csm)
+    weights = named_weights(files)
     return _torch(weights, device), assemble_codec(files, weights.config.num_codebooks, device, weights)
 
 
@@ -56,7 +55,7 @@ def _prefers_native(files: ModelFiles, device: str) -> bool:
             raise
         _log.warning("%s The torch engine speaks instead.", error)
         return False
-    return device == "cpu" or not _is_large(files.csm) or best_device() == "cpu"
+    return device == "cpu" or not _is_large(files) or best_device() == "cpu"
 
 
 def _assemble_native(files: ModelFiles, plan: str) -> tuple[Engine, AnyCodec]:
@@ -64,13 +63,48 @@ def _assemble_native(files: ModelFiles, plan: str) -> tuple[Engine, AnyCodec]:
     from .native_engine import NativeEngine, named_plan
     from .packed import pack_model
 
-    large = _is_large(files.csm)
+    large = _is_large(files)
+    if files.packed is not None:
+        return _assemble_packed(files, files.packed, plan, _cores() if large else 1)
     chosen = named_plan(plan or usual_plan(large))
     weights = read_csm(files.csm, as_arrays=True)
     packed = _packed(files, weights, chosen.name) if large else pack_model(weights.config, weights.tensors, chosen)
     network = NativeEngine(packed, threads=_cores() if large else 1)
     exact: WeightKind = "float32" if chosen.name == "float32" else "float16"
     return network, _codec_without_torch(files.codec, weights, weights.config.num_codebooks, exact, network.threads)
+
+
+def _assemble_packed(files: ModelFiles, part: PackedPart, plan: str, threads: int) -> tuple[Engine, AnyCodec]:
+    """An engine on a file in its own form. Raises InputError if another format is asked for than it has."""
+    from .native_engine import NativeEngine
+    from .packed_file import load_part
+
+    if plan not in ("", part.name):
+        raise InputError(
+            f"{part.path.name} holds weights in {part.name}, not {plan}.",
+            hint=f'Use engine="native"; {plan} is made from the model it came from.',
+            field="engine",
+        )
+    network = NativeEngine(load_part(part, mapped=_map_weights(usually=True)), threads=threads)
+    exact: WeightKind = "float32" if part.name == "float32" else "float16"
+    return network, _codec_without_torch(files.codec, None, part.config.num_codebooks, exact, threads)
+
+
+def named_weights(files: ModelFiles, *, as_arrays: bool = False) -> CsmWeights:
+    """A model's tensors by name, also from a file in the CPU engine's form (as float32)."""
+    from ..weights.csm_files import CsmWeights, read_csm
+
+    if files.packed is None:
+        return read_csm(files.csm, as_arrays=as_arrays)
+    from .packed_file import load_part
+    from .unpacking import unpacked
+
+    arrays = unpacked(load_part(files.packed))
+    if not as_arrays:
+        from ..weights.stored_array import as_tensor
+
+        arrays = {name: as_tensor(array) for name, array in arrays.items()}
+    return CsmWeights(files.packed.config, arrays, "duologue-gguf")
 
 
 def usual_plan(large: bool) -> str:
@@ -121,9 +155,13 @@ def _packed(files: ModelFiles, weights: CsmWeights, plan: str) -> PackedModel:
     return found
 
 
-def _map_weights() -> bool:
-    """Whether packed weights stay in their file instead of memory: DUOLOGUE_MAP=1."""
-    return os.environ.get("DUOLOGUE_MAP", "0") not in ("", "0")
+def _map_weights(usually: bool = False) -> bool:
+    """Whether packed weights stay in their file (DUOLOGUE_MAP=1) or are read into memory (0).
+
+    Left open, a model's own file is mapped, and what is kept of another's is read.
+    """
+    wanted = os.environ.get("DUOLOGUE_MAP", "")
+    return wanted != "0" if wanted else usually
 
 
 def _codec_without_torch(
@@ -145,10 +183,12 @@ def _codec_without_torch(
     return TorchlessSoundCodec(found, codebooks)
 
 
-def _is_large(csm: Path) -> bool:
+def _is_large(files: ModelFiles) -> bool:
     from ..weights.checkpoint import open_checkpoint
+    from ..weights.sesame import csm_shapes
 
-    return sum(math.prod(shape) for shape in open_checkpoint(csm).shapes.values()) > SMALL_PARAMETERS
+    shapes = open_checkpoint(files.csm).shapes if files.packed is None else csm_shapes(files.packed.config)
+    return sum(math.prod(shape) for shape in shapes.values()) > SMALL_PARAMETERS
 
 
 def _torch(weights: CsmWeights, device: str) -> Engine:

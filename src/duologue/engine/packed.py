@@ -95,11 +95,11 @@ def pack_model(config: CsmConfig, weights: Mapping[str, npt.NDArray[Any]], plan:
 
 def save_packed(model: PackedModel, path: Path, source: str) -> None:
     """Keep packed weights for the next start; `source` names what they were made from. Appears whole or not at all."""
-    vectors = np.concatenate([vector.ravel() for vector in model.vectors.values()]).astype(np.float32)
+    vectors = joined_vectors(model)
     header = {
         "source": _identity(model.config, model.plan, source),
         "scales": {name: matrix.scale for name, matrix in model.matrices.items()},
-        "checksum": _checksum(vectors, model.block),
+        "checksum": checksum(vectors, model.block),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
@@ -123,10 +123,8 @@ def load_packed(
     """
     if not path.is_file():
         return None
-    pieces = list(Pieces(config, {}, plan).all())
-    lengths = [expected_shapes(config)[name][0] for name in _vector_names(config)]
-    vectors = np.empty(sum(lengths), np.float32)
-    size = _block_bytes(pieces)
+    size, count = packed_sizes(config, plan)
+    vectors = np.empty(count, np.float32)
     with path.open("rb") as file:
         try:
             header = json.loads(file.readline())
@@ -140,17 +138,41 @@ def load_packed(
         block = np.memmap(path, np.uint8, "r", start, (size,)) if mapped else _read_block(file, size)
         file.seek(start + size)
         file.readinto(vectors.view(np.uint8).data)
-    if _checksum(vectors, block) != header["checksum"]:
+    if checksum(vectors, block) != header["checksum"]:
         raise _damaged(path)
+    return view_packed(config, plan, block, vectors, header["scales"])
+
+
+def packed_sizes(config: CsmConfig, plan: FormatPlan) -> tuple[int, int]:
+    """Bytes of the block, and numbers in the joined vectors, of such a network."""
+    shapes = expected_shapes(config)
+    return _block_bytes(list(Pieces(config, {}, plan).all())), sum(shapes[name][0] for name in _vector_names(config))
+
+
+def view_packed(
+    config: CsmConfig,
+    plan: FormatPlan,
+    block: npt.NDArray[np.uint8],
+    vectors: Floats,
+    scales: Mapping[str, float],
+) -> PackedModel:
+    """A model around a block and joined vectors of the sizes that `packed_sizes` tells; `scales` are the matrices'."""
+    lengths = [expected_shapes(config)[name][0] for name in _vector_names(config)]
     split = np.split(vectors, np.cumsum(lengths)[:-1])
     model = PackedModel(config, plan, {}, {}, dict(zip(_vector_names(config), split, strict=True)), block)
+    pieces = list(Pieces(config, {}, plan).all())
     for piece, part in zip(pieces, _parts(pieces, block), strict=True):
         if isinstance(piece.stored, Format):
-            scale = float(header["scales"][piece.name])
+            scale = float(scales[piece.name])
             model.matrices[piece.name] = PackedMatrix(piece.stored, piece.rows, piece.cols, scale, part)
         else:
             model.tables[piece.name] = _view_table(piece, part)
     return model
+
+
+def joined_vectors(model: PackedModel) -> Floats:
+    """All vectors behind one another, as `view_packed` takes them."""
+    return np.concatenate([vector.ravel() for vector in model.vectors.values()]).astype(np.float32)
 
 
 def _read_block(file: BinaryIO, size: int) -> npt.NDArray[np.uint8]:
@@ -159,7 +181,8 @@ def _read_block(file: BinaryIO, size: int) -> npt.NDArray[np.uint8]:
     return block
 
 
-def _checksum(vectors: Floats, block: npt.NDArray[np.uint8]) -> int:
+def checksum(vectors: Floats, block: npt.NDArray[np.uint8]) -> int:
+    """CRC-32 of the block and the vectors behind it."""
     return zlib.crc32(vectors.view(np.uint8).data, zlib.crc32(block.data))
 
 

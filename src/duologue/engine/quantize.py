@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float32]
 KINDS: tuple[Kind, ...] = ("float32", "bfloat16", "int8", "int4", "uneven4", "uneven3")
 _BITS = {"float32": 32, "bfloat16": 16, "int8": 8, "int4": 4, "uneven4": 4, "uneven3": 3}
 GROUPS = (32, 64, 128)
+PARTS = ("backbone", "depth", "heads", "embeddings")
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,27 @@ class FormatPlan:
         for pattern, chosen in self.exceptions:
             if fnmatchcase(name, pattern):
                 return chosen
-        if name.startswith("backbone."):
-            return self.backbone
-        return self.depth if name.startswith("depth.") else self.heads
+        found: Format = getattr(self, _part_of(name))
+        return found
+
+    def with_part(self, part: str, other: FormatPlan) -> FormatPlan:
+        """This plan with one part (backbone, depth, heads, embeddings) as in the other, exceptions included."""
+        if part not in PARTS:
+            raise InputError(f"There is no part {part!r}.", hint=f"There are {', '.join(PARTS)}.", field="part")
+        if part == "embeddings":
+            return replace(self, tables=other.tables)
+        mine = [pair for pair in self.exceptions if _part_of(pair[0]) != part]
+        theirs = [pair for pair in other.exceptions if _part_of(pair[0]) == part]
+        return replace(self, exceptions=(*mine, *theirs), **{part: getattr(other, part)})  # type: ignore[arg-type]
 
     def with_exceptions(self, *exceptions: tuple[str, Format]) -> FormatPlan:
         """The same plan with further exceptions in front."""
         return replace(self, name=f"{self.name}-mixed", exceptions=(*exceptions, *self.exceptions))
+
+
+def _part_of(name: str) -> str:
+    """The part that a matrix, or a pattern of an exception, belongs to."""
+    return next((part for part in ("backbone", "depth") if name.startswith(f"{part}.")), "heads")
 
 
 def _same(name: str, format: Format, tables: Kind, bfloat16_cache: bool = True) -> FormatPlan:

@@ -78,7 +78,7 @@ def _from_parts(checkpoint: Checkpoint, as_arrays: bool) -> CsmWeights:
 def csm_config(checkpoint: Checkpoint) -> CsmConfig:
     """The config of a CSM's checkpoint: its own metadata, the config.json of either maker, or its tensors' shapes."""
     if checkpoint.parts is not None:
-        return checkpoint.parts.speech_model().config
+        return checkpoint.parts.speech_config()
     layout, values = checkpoint.layout, checkpoint.config
     if layout == "duologue":
         return _own_config(checkpoint)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gguf import GGUFReader, GGUFValueType
 
 ARCHITECTURE = "general.architecture"
+Progress = Callable[[int, int], None]  # bytes of tensors written so far, and of all
 
 
 @dataclass(frozen=True)
@@ -163,10 +164,19 @@ class NewTensor:
         return stored_bytes(self.type, self.shape)
 
 
-def write_gguf(path: Path, architecture: str, metadata: Mapping[str, Any], tensors: Mapping[str, NewTensor]) -> Path:
+def write_gguf(
+    path: Path,
+    architecture: str,
+    metadata: Mapping[str, Any],
+    tensors: Mapping[str, NewTensor],
+    *,
+    alignment: int | None = None,
+    progress: Progress | None = None,
+) -> Path:
     """Write a file, one tensor in memory at a time. It appears whole or not at all.
 
-    Whole numbers are stored in 32 bits, floats in 64; numpy scalars and lists keep their own type.
+    Whole numbers are stored in 32 bits, floats in 64; numpy scalars and lists keep their own type. Tensors begin at
+    multiples of `alignment` bytes, 32 if it is None.
     """
     from gguf import GGMLQuantizationType, GGUFWriter
 
@@ -174,6 +184,8 @@ def write_gguf(path: Path, architecture: str, metadata: Mapping[str, Any], tenso
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     writer = GGUFWriter(fresh, architecture)
     try:
+        if alignment is not None:
+            writer.add_custom_alignment(alignment)
         for key, value in metadata.items():
             writer.add_key_value(key, *_typed(key, value))
         for name, new in tensors.items():
@@ -182,7 +194,11 @@ def write_gguf(path: Path, architecture: str, metadata: Mapping[str, Any], tenso
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
+        done, total = 0, sum(new.bytes for new in tensors.values())
         for name, new in tensors.items():
+            if progress is not None:
+                progress(done, total)
+            done += new.bytes
             data = np.ascontiguousarray(new.make())
             if data.nbytes != new.bytes:
                 raise InputError(f"{name} has {data.nbytes} bytes; {new.type} {new.shape} takes {new.bytes}.")

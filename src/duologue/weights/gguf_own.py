@@ -16,8 +16,9 @@ from ..configuration import from_dict, to_dict
 from ..csm.config import CsmConfig
 from ..errors import LayoutMismatch, WeightsDamaged
 from ..mimi.config import MimiConfig
-from .gguf_file import GgufFile, NewTensor, write_gguf
+from .gguf_file import GgufFile, NewTensor, Progress, write_gguf
 from .gguf_keys import from_keys, to_keys
+from .gguf_packed import ALIGNMENT, NewPacked, is_packed, read_packed
 from .model_parts import CodecPart, CsmPart, ModelParts, StoredVoice
 from .stored_array import in_type, swap_axes, type_of
 from .type_policy import TypePolicy
@@ -27,6 +28,7 @@ VERSION = 1
 HEADS, STORED_HEADS = "audio_head", "audio_head.weight"
 CODEC = "codec."
 TOKENIZER_KEY = "tokenizer.huggingface.json"  # the GGUF specification's key for a whole tokenizer.json
+DESCRIPTION_KEY = "general.description"
 VOICE_TYPES = {"I8", "I16", "I32"}
 AS_IT_IS = TypePolicy()
 Importance = Callable[[str], "np.ndarray | None"]
@@ -37,15 +39,17 @@ def read_own(file: GgufFile) -> ModelParts:
     version = file.metadata.get("duologue.version")
     if version != VERSION:
         raise LayoutMismatch(f"{file.path.name} is of version {version!r}; this duologue reads {VERSION}.")
-    codec = any(name.startswith(CODEC) for name in file.tensors)
+    codec, packed = any(name.startswith(CODEC) for name in file.tensors), is_packed(file)
     return ModelParts(
         layout="duologue-gguf",
         files=(file.path,),
-        csm=(lambda: _csm(file)) if STORED_HEADS in file.tensors else None,
+        csm=(lambda: _csm(file)) if STORED_HEADS in file.tensors and not packed else None,
+        packed=(lambda: read_packed(file)) if packed else None,
         codec=(lambda: _codec(file)) if codec else None,
         tokenizer=lambda: _tokenizer(file),
         card=from_keys(file.metadata, "duologue.card"),
         voices=tuple(_voices(file)),
+        description=str(file.metadata.get(DESCRIPTION_KEY, "")),
         codec_elsewhere=not codec,
     )
 
@@ -87,7 +91,7 @@ def _voices(file: GgufFile) -> list[StoredVoice]:
 
 def write_own(
     path: Path,
-    csm: CsmPart | None,
+    csm: CsmPart | NewPacked | None,
     codec: CodecPart | None,
     *,
     card: Mapping[str, Any] | None = None,
@@ -96,19 +100,22 @@ def write_own(
     description: str = "",
     policy: TypePolicy = AS_IT_IS,
     importance: Importance | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, str]:
-    """Write a file. Returns each weight's type by its name in the file.
+    """Write a file, the speech model by name or in the engine's form. Returns each tensor's type by its name there.
 
     `importance` gives, for a tensor's name, the mean square of what each of its columns is multiplied by, or None.
     """
+    packed = csm if isinstance(csm, NewPacked) else None
     metadata = _metadata(csm, codec, card or {}, tokenizer, voices, description)
-    tensors: dict[str, NewTensor] = {}
-    for name, array in _weights(csm, codec).items():
+    metadata |= packed.keys() if packed else {}
+    tensors: dict[str, NewTensor] = packed.tensors() if packed else {}
+    for name, array in _weights(csm if isinstance(csm, CsmPart) else None, codec).items():
         chosen = policy.type_for(name, array.shape, type_of(array))
         tensors[name] = NewTensor(chosen, tuple(array.shape), _maker(array, chosen, name, importance))
     for number, voice in enumerate(voices):
         tensors |= {f"voice.{number}.{name}": _whole_numbers(array) for name, array in voice.arrays.items()}
-    write_gguf(path, ARCHITECTURE, metadata, tensors)
+    write_gguf(path, ARCHITECTURE, metadata, tensors, alignment=ALIGNMENT if packed else None, progress=progress)
     return {name: new.type for name, new in tensors.items() if not name.startswith("voice.")}
 
 
@@ -135,7 +142,7 @@ def _maker(array: Any, chosen: str, name: str, importance: Importance | None) ->
 
 
 def _metadata(
-    csm: CsmPart | None,
+    csm: CsmPart | NewPacked | None,
     codec: CodecPart | None,
     card: Mapping[str, Any],
     tokenizer: bytes | None,
@@ -146,7 +153,7 @@ def _metadata(
     named = {"general.name": "name", "general.license": "licence"}
     keys |= {key: card[entry] for key, entry in named.items() if card.get(entry)}
     if description:
-        keys["general.description"] = description
+        keys[DESCRIPTION_KEY] = description
     keys |= to_keys(card, "duologue.card")
     if csm is not None:
         keys |= to_keys(to_dict(csm.config), "duologue.csm")

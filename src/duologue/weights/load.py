@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..configuration import from_dict
 from ..errors import InputError, WeightsNotFound
@@ -18,6 +18,9 @@ from .checkpoint import Checkpoint, open_checkpoint, read_json
 from .embedded import embedded_folder
 from .hub import ANYHOW, HubAccess, fetch_file, fetch_model, is_repository
 from .model_parts import ModelParts, StoredVoice
+
+if TYPE_CHECKING:
+    from .gguf_packed import PackedPart
 
 TextKind = Literal["phones", "llama"]
 OWN_CARD = "model.json"
@@ -57,6 +60,11 @@ class ModelFiles:
     inside: ModelParts | None = None  # a GGUF model: it may hold voices and a tokenizer
 
     @property
+    def packed(self) -> PackedPart | None:
+        """The speech model, if its file holds it as the CPU engine reads it."""
+        return None if self.inside is None or self.inside.packed is None else self.inside.packed()
+
+    @property
     def stored_voices(self) -> tuple[StoredVoice, ...]:
         """Voices inside the model's own file."""
         return () if self.inside is None else self.inside.voices
@@ -89,7 +97,7 @@ def locate_codec(source: str | Path | None = None, access: HubAccess = ANYHOW) -
         checkpoint = open_checkpoint(path)
         if checkpoint.layout in ("kyutai-mimi", "transformers-mimi"):
             return path if path.is_dir() or checkpoint.layout == "kyutai-mimi" else path.parent
-        if checkpoint.parts is not None and checkpoint.parts.csm is None:
+        if checkpoint.parts is not None and not checkpoint.parts.holds_speech_model:
             return checkpoint.files[0]
     return locate(source, access)
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..csm.config import CsmConfig
 from ..errors import LayoutMismatch
 from ..mimi.config import MimiConfig
 from .layout import check_names, check_shapes
 from .sesame import csm_shapes
+
+if TYPE_CHECKING:
+    from .gguf_packed import PackedPart
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,31 @@ class ModelParts:
     layout: str
     files: tuple[Path, ...]
     csm: Callable[[], CsmPart] | None = None
+    packed: Callable[[], PackedPart] | None = None  # in place of csm: the CPU engine's own form
     codec: Callable[[], CodecPart] | None = None
     tokenizer: Callable[[], bytes | None] = lambda: None  # a tokenizer.json
     card: Mapping[str, Any] = field(default_factory=dict)  # what model.json would say
     voices: tuple[StoredVoice, ...] = ()
+    description: str = ""
     codec_elsewhere: bool = False  # the csm belongs to a codec in a file of its own
+
+    @property
+    def holds_speech_model(self) -> bool:
+        """Whether there is a speech model, in whichever form."""
+        return self.csm is not None or self.packed is not None
+
+    def speech_config(self) -> CsmConfig:
+        """The speech model's sizes."""
+        return self.speech_model().config if self.packed is None else self.packed().config
 
     def speech_model(self) -> CsmPart:
         """The speech model, strictly checked. Raises LayoutMismatch if there is none, or its sizes are others."""
         where = self.files[0].name
+        if self.packed is not None:
+            raise LayoutMismatch(
+                f"{where} holds its weights as the CPU engine reads them ({self.packed().name}), not by name.",
+                hint=f"It speaks as it is; `duologue convert {where} -o OTHER.gguf` writes them by name.",
+            )
         if self.csm is None:
             raise LayoutMismatch(
                 f"{where} ({self.layout}) holds no speech model.",

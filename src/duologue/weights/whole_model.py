@@ -17,8 +17,10 @@ from ..errors import WeightsDamaged
 from . import kyutai
 from .arrays import file_arrays
 from .checkpoint import Checkpoint, open_checkpoint, read_header
-from .csm_files import read_csm
+from .csm_files import CsmWeights, read_csm
+from .gguf_file import Progress
 from .gguf_own import AS_IT_IS, STORED_HEADS, Importance, write_own
+from .gguf_packed import NewPacked
 from .load import ModelFiles
 from .mimi import own_config
 from .mimi_names import to_ours
@@ -40,9 +42,12 @@ class WholeModel:
     description: str = ""
 
 
-def read_whole(files: ModelFiles) -> WholeModel:
-    """All parts of a model whose files are known. Raises WeightsError for any that can't be read."""
-    weights = read_csm(files.csm, as_arrays=True)
+def read_whole(files: ModelFiles, weights: CsmWeights | None = None) -> WholeModel:
+    """All parts of a model whose files are known; `weights` are the speech model's, if they were read already.
+
+    Raises WeightsError for any part that can't be read.
+    """
+    weights = weights or read_csm(files.csm, as_arrays=True)
     if files.codec is not None:
         codec = read_codec(files.codec)
     else:
@@ -50,9 +55,14 @@ def read_whole(files: ModelFiles) -> WholeModel:
     text = files.tokenizer.read_bytes() if files.tokenizer else files.inside.tokenizer() if files.inside else None
     voices = (*map(read_voice, files.voices), *files.stored_voices)
     card = {name: value for name, value in asdict(files.card).items() if value is not None}
-    described = files.csm.parent / "MODEL_CARD.md"
-    description = described.read_text(encoding="utf-8") if files.inside is None and described.is_file() else ""
-    return WholeModel(CsmPart(weights.config, weights.tensors), codec, card, text, voices, description)
+    return WholeModel(CsmPart(weights.config, weights.tensors), codec, card, text, voices, _description(files))
+
+
+def _description(files: ModelFiles) -> str:
+    if files.inside is not None:
+        return files.inside.description
+    beside = files.csm.parent / "MODEL_CARD.md"
+    return beside.read_text(encoding="utf-8") if beside.is_file() else ""
 
 
 def read_codec(path: Path) -> CodecPart:
@@ -106,12 +116,21 @@ def importance_of(arrays: Mapping[str, Any]) -> Importance:
 
 
 def write_whole(
-    model: WholeModel, path: Path, policy: TypePolicy = AS_IT_IS, importance: Importance | None = None
+    model: WholeModel,
+    path: Path,
+    policy: TypePolicy = AS_IT_IS,
+    importance: Importance | None = None,
+    *,
+    packed: NewPacked | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, str]:
-    """Write one GGUF file with all of a model. Returns each weight's type by its name in the file."""
+    """Write one GGUF file with all of a model; `packed` stands in for the speech model's tensors.
+
+    Returns each weight's type by its name in the file.
+    """
     return write_own(
         path,
-        model.csm,
+        packed or model.csm,
         model.codec,
         card=model.card,
         tokenizer=model.tokenizer,
@@ -119,4 +138,5 @@ def write_whole(
         description=model.description,
         policy=policy,
         importance=importance,
+        progress=progress,
     )
