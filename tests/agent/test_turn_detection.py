@@ -148,16 +148,30 @@ def test_a_recording_falls_into_turns_where_it_falls_silent() -> None:
         assert turn.end / SECOND == pytest.approx(begins + 2.2, abs=0.35)
 
 
-@pytest.mark.parametrize("text", ["Mm-hmm.", "mhm", "Yeah.", "Right, right.", "Uh-huh", "Uh huh.", "I see."])
+@pytest.mark.parametrize(
+    "text", ["Mm-hmm.", "mhm", "Yeah.", "Right, right.", "Uh-huh", "Uh huh.", "I see.", "Ah-huh. " * 9]
+)
 def test_backchannels(text: str) -> None:
     assert is_backchannel(text)
     assert interrupts(text, 0.4) is False
 
 
-@pytest.mark.parametrize("text", ["No.", "Wait", "Yeah, but why?", "Stop it.", "I", "Right right right right right."])
+@pytest.mark.parametrize("text", ["No.", "Wait", "Yeah, but why?", "Stop it.", "It was on Sunday."])
 def test_what_is_no_backchannel(text: str) -> None:
     assert not is_backchannel(text)
     assert interrupts(text, 0.4) is True
+
+
+@pytest.mark.parametrize("text", ["My mom.", "Writer", "A thigh."])
+def test_brief_words_that_do_not_ask_for_the_floor_leave_it_once_they_are_over(text: str) -> None:
+    """What Whisper base made of "mm-hm", "right" and "uh-huh"; said at length, the same words interrupt."""
+    assert interrupts(text, 0.6) is None
+    assert interrupts(text, 0.6, over=True) is False
+    assert interrupts(text, 0.9) is True
+
+
+def test_sound_without_words_is_no_reason_to_stop_before_it_lasts() -> None:
+    assert interrupts("", 0.6, over=True) is None
 
 
 def test_an_interruption_is_certain_when_it_lasts_and_open_while_nothing_is_known() -> None:

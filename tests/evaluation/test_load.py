@@ -24,7 +24,7 @@ LINE = Line("Hello.", "heart", 1)
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     state = tmp_path_factory.mktemp("state")
-    options = ["--streams", "4", "--waiting", "2", "--state", str(state)]
+    options = ["--streams", "4", "--any-pace", "--waiting", "2", "--state", str(state)]
     with ServerProcess(options) as started:
         yield started
 

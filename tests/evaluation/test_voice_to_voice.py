@@ -12,7 +12,7 @@ from duologue.agent.recognition import PACKAGED, Whisper
 from duologue.api import Model
 from duologue.evaluation.voice_to_voice import Bench, _after, _summed_up
 from duologue.evaluation.voice_to_voice_callers import InterjectingCaller, PatientCaller, Room
-from duologue.evaluation.voice_to_voice_sounds import interjections, sentences
+from duologue.evaluation.voice_to_voice_sounds import interjections, noises, sentences
 from duologue.evaluation.voice_to_voice_stub import ANSWERS
 
 DATA = Path(__file__).parents[1] / "data"
@@ -20,8 +20,13 @@ RECORDING = DATA / "librivox_austen.flac"
 SILENCE, SOUND = np.zeros(768, np.float32), np.full(768, 0.1, np.float32)
 
 
-def test_the_labelled_set_holds_every_kind() -> None:
-    found = [*interjections(RECORDING.with_name("interjections.flac"), DATA / "interjections.json")]
+def test_the_labelled_sets_hold_every_kind_and_no_words_twice() -> None:
+    found = [*interjections(DATA / "interjections.flac", DATA / "interjections.json"), *noises()]
+    fresh = [*interjections(DATA / "interjections_unseen.flac", DATA / "interjections_unseen.json")]
+    words = [{item.name.split(" (")[0] for item in one} for one in (found, fresh)]
+    assert not words[0] & words[1]
+    assert sorted(item.kind for item in fresh).count("backchannel") == 18
+    assert len(fresh) == 34
     kinds = [item.kind for item in found]
     assert (kinds.count("interruption"), kinds.count("backchannel"), kinds.count("noise")) == (12, 16, 8)
     assert all(item.meant == (item.kind == "interruption") for item in found)

@@ -6,6 +6,7 @@ import pytest
 
 from duologue.server.admission import Admission
 from duologue.server.errors import ApiError
+from duologue.server.pace import WINDOW_CHUNKS, Pace
 from duologue.server.settings import ServerSettings
 
 
@@ -135,3 +136,41 @@ def test_draining_ends_in_its_time() -> None:
         assert not await admission.drain()
 
     asyncio.run(main())
+
+
+def test_no_more_rows_than_the_machine_carries_whatever_their_number() -> None:
+    async def main() -> None:
+        carried = 1
+        admission = Admission(settings(max_streams=8, max_wait_seconds=60), lambda: carried)
+        first = await admission.enter()
+        waiting = [asyncio.create_task(admission.enter()) for _ in range(2)]
+        await asyncio.sleep(0.3)
+        assert (admission.active, admission.waiting, admission.capacity) == (1, 2, 1)
+        assert (await refusal(admission)).status == 503, "the queue is full"
+        carried = 2  # the machine turned out to be faster
+        second = await waiting[0]
+        assert admission.active == 2
+        carried = 1
+        first.release()
+        await asyncio.sleep(0.3)
+        assert admission.active == 1, "a row that became free isn't given on while two are too many"
+        second.release()
+        await waiting[1]
+        assert admission.active == 1
+
+    asyncio.run(main())
+
+
+def test_what_the_machine_carries_is_what_all_rows_together_made() -> None:
+    pace = Pace()
+    assert pace.rows(8) == 8, "nothing is known yet"
+    for _ in range(WINDOW_CHUNKS):
+        pace.chunk(0.08, 0.02, 1)  # one row, four times as fast as speech
+    assert pace.throughput == pytest.approx(4.0)
+    assert pace.rows(8) == 3
+    for _ in range(WINDOW_CHUNKS):
+        pace.chunk(0.08, 0.04, 3)  # three rows together make six seconds a second
+    assert (pace.throughput, pace.rows(8), pace.rows(2)) == (pytest.approx(6.0), 4, 2)
+    for _ in range(WINDOW_CHUNKS):
+        pace.chunk(0.08, 0.5, 4)  # too slow for anyone: still one at a time
+    assert pace.rows(8) == 1

@@ -223,3 +223,20 @@ def test_a_reader_that_takes_nothing_gives_its_row_to_who_waits(serve: Serve) ->
         assert client.post("/v1/audio/speech", json=ask(2)).status_code == 200
         assert time.monotonic() - began < 20
         assert 'outcome="stalled"} 1' in client.get("/metrics").text
+
+
+def test_a_slow_machine_speaks_to_one_and_tells_the_others_when_to_come_back(serve: Serve, paced: PacedEngine) -> None:
+    """Six rows are set, but the engine makes little more than a second of speech a second: one listener, no gaps."""
+    paced.seconds_per_step = 0.06
+    server = serve(paced, max_streams=6, real_time=True, max_waiting=1, max_wait_seconds=0.2)
+    with server.client() as client:
+        assert client.get("/ready").json()["capacity"] == 1, "measured before the first request"
+
+        def listen(seed: int) -> httpx.Response:
+            return client.post("/v1/audio/speech", json=ask(seed, LONG))
+
+        with ThreadPoolExecutor(4) as threads:
+            answers = [*threads.map(listen, range(4))]
+    assert sorted(answer.status_code for answer in answers) == [200, 503, 503, 503]
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+    assert 'duologue_refused_total{code="server_overloaded"} 3.0' in server.services.metrics.text().decode()

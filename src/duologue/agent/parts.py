@@ -5,9 +5,9 @@ Each can be replaced by anything that keeps its contract. Knows none of the thin
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..audio import Audio, Samples
 from .playback import Playback
@@ -30,6 +30,25 @@ class Mind(Protocol):
 
     def reply(self, turns: Sequence[tuple[str, str]]) -> AsyncIterator[str]:
         """The answer to (role, text) turns, bit by bit; roles are "user" and "assistant"."""
+        ...
+
+
+@dataclass(frozen=True)
+class FunctionCall:
+    """What a mind wants done before it goes on: somebody's function, with its arguments as JSON text."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+class ToolMind(Mind, Protocol):
+    """A mind that can also ask for functions and look at pictures."""
+
+    def respond(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = (), choice: Any = "auto"
+    ) -> AsyncIterator[str | FunctionCall]:
+        """The answer to messages in the shape of OpenAI's chat completions: text bit by bit, then calls."""
         ...
 
 

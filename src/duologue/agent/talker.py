@@ -90,7 +90,7 @@ class Talker:
         words = await self._transcribe(sound)
         self._ears.understood(words, pause)
         if self._overlap:
-            await self._takes_floor(words, samples_to_seconds(pause.sample - self._onset), final=False)
+            await self._takes_floor(words, samples_to_seconds(pause.sample - self._onset), over=True)
         return words
 
     async def _transcribe(self, sound: Audio) -> str:
@@ -108,7 +108,7 @@ class Talker:
             words = await (reading or self._transcribe(sound))
             times.note("words", self._line.now())
             async with self._deciding:
-                if self._answer is not None and not await self._takes_floor(words, spoken, final=True):
+                if self._answer is not None and not await self._takes_floor(words, spoken, over=True, final=True):
                     return
                 if any(letter.isalnum() for letter in words):
                     self._begin_answer(words, sound, times)
@@ -138,11 +138,11 @@ class Talker:
     async def _weigh(self, sound: Audio, seconds: float) -> None:
         words = await self._transcribe(sound)
         if self._overlap:
-            await self._takes_floor(words, seconds, final=False)
+            await self._takes_floor(words, seconds)
 
-    async def _takes_floor(self, words: str, seconds: float, *, final: bool) -> bool:
+    async def _takes_floor(self, words: str, seconds: float, *, over: bool = False, final: bool = False) -> bool:
         """Whether speech into our answer is meant to stop it: if so it stops; if certainly not, it goes on."""
-        wanted = bool(interrupts(words, seconds if words else 0.0))  # sound without words is noise, however long
+        wanted = bool(interrupts(words, seconds if words else 0.0, over=over))  # without words it is noise
         if wanted:
             await self._interrupt()
         elif final:

@@ -33,6 +33,12 @@ WatermarkKey = Annotated[
 Patience = Annotated[
     float, typer.Option(min=1.0, help="Seconds after which a client that sends or takes nothing is let go.")
 ]
+RealTime = Annotated[
+    bool,
+    typer.Option(
+        "--real-time/--any-pace", help="Of --streams, admit as many as this machine speaks in real time, or all."
+    ),
+]
 StateFolder = Annotated[Path | None, typer.Option("--state", help="Keep conversations here, to survive a restart.")]
 
 
@@ -44,6 +50,7 @@ def serve(
     no_key: Annotated[bool, typer.Option("--no-key", help="Let other machines in without a key.")] = False,
     allowed_origins: Origins = None,
     streams: Annotated[int, typer.Option(min=1, help="How many can be spoken to at the same time.")] = 8,
+    real_time: RealTime = True,
     waiting: Annotated[int, typer.Option(min=0, help="How many more can wait for a row.")] = 16,
     voices: VoicesFolder = None,
     state: StateFolder = None,
@@ -51,8 +58,11 @@ def serve(
     watermark_key: WatermarkKey = "",
     patience: Patience = 60.0,
     asr: Annotated[
-        str | None, typer.Option(help="Whisper that reads what is said: base.en, small, or a folder.")
+        str | None,
+        typer.Option(help="Who reads what is said: a Whisper (base.en, a folder) or an OpenAI-compatible URL."),
     ] = None,
+    asr_model: Annotated[str, typer.Option(help="Its model's name, for a URL.")] = "whisper-1",
+    asr_key: Annotated[str, typer.Option(envvar="DUOLOGUE_ASR_KEY", show_default=False, help="Its API key.")] = "none",
     llm: Annotated[
         str | None, typer.Option(help="Who answers: base URL of an OpenAI-compatible chat endpoint.")
     ] = None,
@@ -74,6 +84,7 @@ def serve(
         api_keys=tuple(api_keys or ()),
         allowed_origins=tuple(allowed_origins or ()),
         max_streams=streams,
+        real_time=real_time,
         max_waiting=waiting,
         voices_folder=voices,
         state_folder=state,
@@ -84,16 +95,13 @@ def serve(
     if settings.is_public and not settings.api_keys and not no_key:
         hint = "Give --api-key KEY, or --no-key if everyone who reaches it may use it."
         raise InputError(f"{host} can be reached from other machines.", hint=hint, field="api_key")
-    _run(settings, ModelOptions(model, device, engine, revision, token, offline), _parts(asr, llm, llm_model, llm_key))
-
-
-def _parts(asr: str | None, llm: str | None, llm_model: str, llm_key: str) -> TalkParts:
-    """Ears and mind, as far as they were asked for."""
     from ..agent.language import ChatEndpoint
-    from ..agent.recognition import Whisper
+    from ..agent.recognition import open_recogniser
     from ..server.talk_parts import TalkParts
 
-    return TalkParts(Whisper(asr) if asr else None, ChatEndpoint(llm, llm_model, llm_key) if llm else None)
+    ears = open_recogniser(asr, asr_model, asr_key) if asr else None
+    mind = ChatEndpoint(llm, llm_model, llm_key) if llm else None
+    _run(settings, ModelOptions(model, device, engine, revision, token, offline), TalkParts(ears, mind))
 
 
 def _run(settings: ServerSettings, options: ModelOptions, parts: TalkParts) -> None:

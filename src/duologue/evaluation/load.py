@@ -36,7 +36,7 @@ async def measure(server: ServerProcess, streams: int, seconds: float, lines: in
     model, voices = await _what_it_has(server.url)
     asked = script(voices, lines)
     known = await alone(server.url, model, asked)
-    before, load_before = server.footprint(), os.getloadavg()[0]
+    before, load_before, carried = server.footprint(), os.getloadavg()[0], await _carried(server.url)
     footprints: list[Footprint] = []
     watching = asyncio.create_task(_watch(server, footprints))
     heard = await crowd(server.url, model, known, streams, seconds)
@@ -51,6 +51,7 @@ async def measure(server: ServerProcess, streams: int, seconds: float, lines: in
         "lines": len(known),
         "lines_the_model_fails_at_alone": len(asked) - len(known),
         "machine_load": {"before": round(load_before, 2), "after": round(os.getloadavg()[0], 2)},
+        "rows_carried_in_real_time": {"before": carried, "after": await _carried(server.url)},
         "server_cpu_share": round((after.cpu_seconds - before.cpu_seconds) / seconds, 3),
         **outcome(heard, known),
         "footprint": _footprint(footprints),
@@ -67,6 +68,7 @@ def outcome(heard: Sequence[Heard], known: Mapping[Line, str]) -> dict[str, Any]
         "requests": len(heard),
         "served": len(served),
         "refused": len(refused),
+        "refused_after_ms": _percentiles([one.answered for one in refused]),
         "refused_without_retry_after": sum(one.retry_after is None for one in refused),
         "other_statuses": dict(Counter(str(one.status) for one in heard if one.status not in (200, 429, 503))),
         "broken": dict(Counter(one.broken for one in heard if one.broken)),
@@ -134,6 +136,12 @@ async def _what_it_has(url: str) -> tuple[str, list[str]]:
     return str(models["data"][0]["id"]), [str(voice["id"]) for voice in voices["data"]]
 
 
+async def _carried(url: str) -> int:
+    """How many rows the server admits at present."""
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
+        return int((await client.get("/ready")).json()["capacity"])
+
+
 def holds(result: Mapping[str, Any]) -> bool:
     """Nothing mixed up, lost or left without an answer."""
     wrong = result["differing"] or result["broken"] or result["other_statuses"] or result["refused_without_retry_after"]
@@ -154,15 +162,22 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=4, help="listeners at the same time")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rows", type=int, help="rows of the server; as many as listeners if left out")
+    parser.add_argument("--any-pace", action="store_true", help="admit more than the machine speaks in real time")
     parser.add_argument("--burst", type=int, default=0, help="afterwards, so many requests in one moment")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     rows = arguments.rows or arguments.streams
-    with ServerProcess(["--streams", str(rows)]) as server:
-        result = {**versions(), "rows": rows, **asyncio.run(measure(server, arguments.streams, arguments.seconds))}
+    pace = ["--any-pace"] if arguments.any_pace else []
+    with ServerProcess(["--streams", str(rows), *pace]) as server:
+        result = {
+            **versions(),
+            "rows": rows,
+            "any_pace": arguments.any_pace,
+            **asyncio.run(measure(server, arguments.streams, arguments.seconds)),
+        }
         if arguments.burst:
             result["burst"] = asyncio.run(overload(server, arguments.burst))
-    key = f"{arguments.streams:03d} listeners, {rows:03d} rows"
+    key = f"{arguments.streams:03d} listeners, {rows:03d} rows{', any pace' if pace else ''}"
     store(arguments.out, key, result)
     shown = {name: value for name, value in result.items() if name not in ("footprint", "versions", "machine")}
     json.dump({**shown, "footprint": {**result["footprint"], "over_time": "…"}}, sys.stdout, indent=1)

@@ -238,7 +238,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as state, ServerProcess(["--state", state]) as server:
+    with tempfile.TemporaryDirectory() as state, ServerProcess(["--any-pace", "--state", state]) as server:
         results = asyncio.run(run(server, arguments.scenes, arguments.scale, arguments.seed))
     found = faults(results)
     for name, one in results.items():

@@ -48,12 +48,16 @@ def last_sound(samples: Samples) -> int:
 
 
 def interjections(recording: Path, listed: Path) -> Iterator[Interjection]:
-    """Everything that callers do into an answer, echo left out."""
+    """What callers say into an answer, with labels."""
     spoken = to_audio(recording).samples
     for label in json.loads(listed.read_text(encoding="utf-8")):
         clip = spoken[label["start"] : label["start"] + label["samples"]]
         name = f"{label['words']} ({label['voice']})"
         yield Interjection(label["kind"], name, clip, label["kind"] == "interruption")
+
+
+def noises() -> Iterator[Interjection]:
+    """What else comes over a line."""
     for name, noise in _noises():
         yield Interjection("noise", name, noise.astype(np.float32), False)
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .errors import ApiError, overloaded
 from .settings import ServerSettings
+
+LOOK_SECONDS = 0.25  # how often those who wait look whether the machine carries more rows than it did
 
 
 @dataclass(eq=False)
@@ -28,10 +31,14 @@ class Permit:
 
 
 class Admission:
-    """First come, first served over `max_streams` rows, with a short bounded queue. For one event loop."""
+    """First come, first served over `max_streams` rows, with a short bounded queue. For one event loop.
 
-    def __init__(self, settings: ServerSettings) -> None:
+    `capacity` says how many of the rows may speak at present; it may change at any time.
+    """
+
+    def __init__(self, settings: ServerSettings, capacity: Callable[[], int] | None = None) -> None:
         self._settings = settings
+        self._capacity = capacity or (lambda: settings.max_streams)
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._by_key: Counter[str] = Counter()
         self._idle = asyncio.Event()
@@ -44,8 +51,13 @@ class Admission:
         return len(self._waiting)
 
     @property
+    def capacity(self) -> int:
+        """Rows that may speak at the same time now."""
+        return min(self._settings.max_streams, self._capacity())
+
+    @property
     def has_room(self) -> bool:
-        return not self.draining and (self.active < self._settings.max_streams or self._queue_has_room)
+        return not self.draining and (self.active < self.capacity or self._queue_has_room)
 
     @property
     def _queue_has_room(self) -> bool:
@@ -56,7 +68,7 @@ class Admission:
         self._refuse_if_hopeless(key)
         self._by_key[key] += 1
         try:
-            if self.active < self._settings.max_streams and not self._waiting:
+            if self.active < self.capacity and not self._waiting:
                 self._take()
             else:
                 await self._queue()
@@ -72,18 +84,22 @@ class Admission:
         if self._by_key[key] >= self._settings.max_streams_per_key:
             message = f"This API key already has {self._by_key[key]} requests speaking or waiting."
             raise overloaded(message, retry_after=retry, status=429, code="rate_limit_exceeded")
-        if self.active >= self._settings.max_streams and not self._queue_has_room:
-            raise overloaded("All rows speak and the queue is full.", retry_after=retry)
+        if self.active >= self.capacity and not self._queue_has_room:
+            message = f"{self.active} rows speak, as many as go in real time, and the queue is full."
+            raise overloaded(message, retry_after=retry)
 
     async def _queue(self) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
             async with asyncio.timeout(self._settings.max_wait_seconds):
-                await turn
+                while not turn.done():
+                    await asyncio.wait([turn], timeout=LOOK_SECONDS)
+                    self._let_in()
+                turn.result()
         except BaseException as error:
-            if turn.done() and not turn.cancelled():
-                self._pass_on()  # the row came in the same moment as the end of waiting
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._free()  # the row came in the same moment as the end of waiting
             elif turn in self._waiting:
                 self._waiting.remove(turn)
             if isinstance(error, TimeoutError):
@@ -97,23 +113,26 @@ class Admission:
 
     def _release(self, permit: Permit) -> None:
         self._forget(permit.key)
-        self._pass_on()
+        self._free()
 
     def _forget(self, key: str) -> None:
         self._by_key[key] -= 1
         if not self._by_key[key]:
             del self._by_key[key]
 
-    def _pass_on(self) -> None:
-        """Hand a row that became free to the first who still waits."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
+    def _free(self) -> None:
+        """A row became free: the first who waits may have it."""
         self.active -= 1
+        self._let_in()
         if not self.active:
             self._idle.set()
+
+    def _let_in(self) -> None:
+        while self._waiting and self.active < self.capacity:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._take()
+                turn.set_result(None)
 
     async def drain(self) -> bool:
         """Send newcomers and the queue away, then wait for running rows. False if some still ran at the end."""

@@ -127,6 +127,7 @@ class Readiness(Answer):
     draining: bool
     speaking: int
     waiting: int
+    capacity: int
 
 
 FAILURES: dict[int | str, dict[str, Any]] = {

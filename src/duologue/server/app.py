@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -25,6 +26,8 @@ def create_app(model: Model, settings: ServerSettings | None = None, parts: Talk
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = app.state.services = Services(model, settings, parts or TalkParts())
+        if settings.real_time:
+            await asyncio.to_thread(services.measure_pace)
         async with services.conversations.sweeping():
             yield
         await services.close()

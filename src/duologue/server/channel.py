@@ -39,12 +39,15 @@ class Channel(Generic[T]):
         self._error: BaseException | None = None
         self.reader_left = False
         self.held_seconds = 0.0  # how long the writer stood still for the reader
+        self.is_held = False  # the writer stands still now
 
     def put(self, item: T) -> None:
         """Add an item from the worker thread, waiting for room. Raises ReaderGoneError."""
         with self._changed:
             began = time.monotonic()
+            self.is_held = len(self._items) >= self._capacity
             free = self._wait_for_room(began)
+            self.is_held = False
             self.held_seconds += time.monotonic() - began
             if self.reader_left or not free:
                 raise ReaderGoneError("left" if self.reader_left else "stalled")

@@ -34,6 +34,7 @@ async def ready(here: Here) -> Response:
         "draining": admission.draining,
         "speaking": admission.active,
         "waiting": admission.waiting,
+        "capacity": admission.capacity,
     }
     return JSONResponse(state, status_code=200 if admission.has_room else 503)
 

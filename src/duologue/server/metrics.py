@@ -38,6 +38,13 @@ class Metrics:
         )
         self.active = Gauge("duologue_streams_active", "Rows that speak now.", registry=registry)
         self.waiting = Gauge("duologue_streams_waiting", "Requests that wait for a row.", registry=registry)
+        self.capacity = Gauge(
+            "duologue_streams_capacity", "Rows that may speak at the same time at present.", registry=registry
+        )
+        self.throughput = Gauge(
+            "duologue_speech_seconds_per_second", "What all rows make together, as measured; 0: unknown.",
+            registry=registry,
+        )  # fmt: skip
         self.step_seconds = Histogram(
             "duologue_step_seconds", "Time of one frame step of the engine.", buckets=SECONDS, registry=registry
         )

@@ -32,6 +32,7 @@ class FleetOptions(BaseModel):
     model: str | None = None
     engine: str = "auto"
     streams: int = Field(default=8, ge=1)  # rows of one replica
+    real_time: bool = True  # of these, no more than its machine speaks in real time
     min_replicas: int = Field(default=1, ge=0)
     max_replicas: int = Field(default=4, ge=1)
     cpus: float = Field(default=2, gt=0)  # that one replica needs
@@ -57,6 +58,7 @@ class Home:
         settings = ServerSettings(
             host="0.0.0.0",
             max_streams=given.streams,
+            real_time=given.real_time,
             state_folder=given.state,
             voices_folder=given.voices,
             api_keys=tuple(os.environ.get(KEYS_VARIABLE, "").split()),

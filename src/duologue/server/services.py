@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from contextlib import closing
 from functools import partial
+from itertools import islice
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from ..api import Model
+from ..errors import SpeechError
 from ..speaking import GenerationConfig, Speech, new_seed
+from ..timebase import samples_to_seconds
 from .batching import BatchingEngine
 from .consent import ConsentChecks
 from .conversations import Conversations
@@ -24,6 +29,8 @@ from .uploads import Uploads
 from .voice_store import StoredVoice, VoiceStore
 from .watermark import NoiseTag
 
+log = logging.getLogger("duologue.server")
+FIRST_WORDS, FIRST_FRAMES = "One, two, three, four, five. Is this a good place to speak?", 40
 MODEL_ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # what OpenAI's clients ask for unless told otherwise
 
 
@@ -84,6 +91,21 @@ class Services:
             return self.model.stream(text, voice=voice, seed=seed, options=self.options(sampling))
 
         return await self.streams.start(source, delivery, key), seed
+
+    def measure_pace(self) -> None:
+        """Speak a little to nobody: a server knows what its machine carries before the first request. Blocks."""
+        began = time.monotonic()
+        try:
+            speech = self.model.stream(
+                FIRST_WORDS, voice=self.voices.find(None).voice, options=self.options(Sampling())
+            )
+            with closing(speech):
+                for wav in islice(speech, FIRST_FRAMES):
+                    now = time.monotonic()
+                    self.streams.pace.chunk(samples_to_seconds(len(wav)), now - began, 1)
+                    began = now
+        except SpeechError as error:  # then the first requests will tell
+            log.warning("The first words went wrong: %s", error)
 
     async def close(self) -> None:
         """Let speech end, put conversations away, and stop the engine."""

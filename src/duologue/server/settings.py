@@ -26,6 +26,7 @@ class ServerSettings:
     watermark_key: str = ""  # not empty: outgoing speech carries the noise tag of this key
 
     max_streams: int = 8  # rows that speak at the same time
+    real_time: bool = False  # of these, admit no more than the machine speaks in real time; `duologue serve` does
     max_waiting: int = 16  # requests that may queue for a row
     max_wait_seconds: float = 5.0  # longest silence before the answer is 503
     max_streams_per_key: int = 64

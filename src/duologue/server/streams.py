@@ -22,6 +22,7 @@ from .audio_formats import new_encoder
 from .channel import Channel, ReaderGoneError
 from .errors import ApiError, known
 from .metrics import Metrics, PlayClock
+from .pace import Pace
 from .settings import ServerSettings
 from .tempo import Tempo
 from .watermark import NewWatermark, Watermark
@@ -100,9 +101,13 @@ class Streams:
         self._new_watermark = watermark
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(settings.max_streams, thread_name_prefix="duologue-row")
-        self.admission = Admission(settings)
+        self.pace = Pace()
+        self._at_work: set[_Work] = set()
+        self.admission = Admission(settings, self._capacity if settings.real_time else None)
         metrics.active.set_function(lambda: self.admission.active)
         metrics.waiting.set_function(lambda: self.admission.waiting)
+        metrics.capacity.set_function(lambda: self.admission.capacity)
+        metrics.throughput.set_function(lambda: self.pace.throughput or 0.0)
 
     async def start(
         self, source: Source, delivery: Delivery, key: str = "", on_end: Callable[[], None] = lambda: None
@@ -125,7 +130,7 @@ class Streams:
                 self._settings.buffer_chunks, patience, lambda: self.admission.waiting > 0
             )
             mark = self._new_watermark() if self._new_watermark else None
-            work = _Work(source, delivery, channel, self._metrics, arrived, mark)
+            work = _Work(source, delivery, channel, self._metrics, arrived, mark, self._made)
             self._run(work, permit, on_end)
         except BaseException:
             permit.release()
@@ -147,13 +152,24 @@ class Streams:
             on_end()
 
         def run() -> None:
-            work.run()
+            self._at_work.add(work)
+            try:
+                work.run()
+            finally:
+                self._at_work.discard(work)
             try:
                 loop.call_soon_threadsafe(ended)
             except RuntimeError:
                 log.debug("a row ended after its event loop")
 
         self._threads.submit(run)
+
+    def _made(self, audio_seconds: float, worked_seconds: float) -> None:
+        """A row made a chunk of sound; on its thread."""
+        self.pace.chunk(audio_seconds, worked_seconds, sum(not work.is_held for work in [*self._at_work]))
+
+    def _capacity(self) -> int:
+        return self.pace.rows(self._settings.max_streams)
 
     async def close(self) -> None:
         """Let running speech finish within the drain time; whatever still speaks then loses its reader."""
@@ -173,7 +189,10 @@ class _Work:
         metrics: Metrics,
         arrived: float,
         watermark: Watermark | None,
+        made: Callable[[float, float], None],
     ) -> None:
+        self._made = made
+        self._worked = 0.0  # seconds of work up to the last chunk; what came before the row was free doesn't count
         self._source = source
         self._channel = channel
         self._metrics = metrics
@@ -185,9 +204,15 @@ class _Work:
         self._rate = delivery.speed
         self.figures = Figures()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it stands still because its reader takes nothing."""
+        return self._channel.is_held
+
     def run(self) -> None:
         """Speak to the end, or until nobody listens. Never raises: failures travel through the channel."""
         outcome = "finished"
+        self._worked = self._worked_seconds()
         try:
             self._speak()
             self._channel.end()
@@ -213,6 +238,8 @@ class _Work:
 
     def _note(self, wav: np.ndarray) -> None:
         now = self._worked_seconds()
+        self._made(samples_to_seconds(len(wav)), now - self._worked)
+        self._worked = now
         if not self.figures.samples:
             self.figures.first_audio_seconds = now
             self._metrics.first_audio.observe(now)

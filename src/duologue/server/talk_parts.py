@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from ..audio import Audio
+from ..agent.parts import Recogniser
+from ..agent.parts import ToolMind as LanguageModel
 
-
-class Recogniser(Protocol):
-    """Speech to words."""
-
-    name: str
-
-    def transcribe(self, audio: Audio) -> str:
-        """The words; empty if there are none."""
-        ...
-
-
-class LanguageModel(Protocol):
-    """What to say next."""
-
-    name: str
-
-    def reply(self, turns: Sequence[tuple[str, str]]) -> AsyncIterator[str]:
-        """The answer to (role, text) turns, bit by bit."""
-        ...
+__all__ = ["LanguageModel", "Recogniser", "TalkParts"]
 
 
 @dataclass(frozen=True)

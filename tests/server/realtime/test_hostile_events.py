@@ -28,6 +28,8 @@ ODD: list[Any] = [
     {"id": 3},
 ]
 PART = {"type": "input_audio", "audio": "AAAA", "transcript": "Hello."}
+PICTURE = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
+FUNCTION = {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}}
 TURNS = {"type": "server_vad", "threshold": 0.5, "silence_duration_ms": 200, "create_response": False}
 SOUND = {"format": {"type": "audio/pcm", "rate": 24_000}, "voice": {"id": "one"}, "speed": 1.0}
 EVENTS: list[dict[str, Any]] = [
@@ -46,6 +48,23 @@ EVENTS: list[dict[str, Any]] = [
         "previous_item_id": None,
         "item": {"type": "message", "role": "user", "content": [PART]},
     },
+    {
+        "type": "conversation.item.create",
+        "item": {
+            "type": "message",
+            "role": "user",
+            "content": [{**PICTURE, "detail": "low"}, {"type": "input_text", "text": "?"}],
+        },
+    },
+    {
+        "type": "conversation.item.create",
+        "item": {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}", "status": "completed"},
+    },
+    {
+        "type": "conversation.item.create",
+        "item": {"type": "function_call_output", "call_id": "c", "output": "7"},
+    },
+    {"type": "session.update", "session": {"tools": [FUNCTION], "tool_choice": {"type": "function", "name": "f"}}},
     {"type": "conversation.item.retrieve", "item_id": "x"},
     {"type": "conversation.item.delete", "item_id": "x"},
     {"type": "conversation.item.truncate", "item_id": "x", "content_index": 0, "audio_end_ms": 10},

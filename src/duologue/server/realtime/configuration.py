@@ -1,12 +1,13 @@
 """What a session is set to: OpenAI's nested shape, merged field by field, told back as it really holds.
 
 What has one possible value here (no tracing, no noise reduction) is taken and answered with that value; what would
-change the outcome and can't be done (tools, prompts of a store) is told as an error.
+change the outcome and can't be done (remote tools, prompts of a store) is told as an error.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,7 @@ from ..schemas import Name, VoiceObject, id_of
 from .wire import FormatName
 
 Modality = Literal["text", "audio"]
-NOT_HERE = ("tools", "prompt")  # of a session; each is refused on its own, the rest is taken
+MAX_TOOLS, MAX_TOOLS_CHARACTERS = 128, 200_000
 SLOWEST, FASTEST = 0.25, 1.5  # OpenAI's
 
 
@@ -70,6 +71,29 @@ class Transcription(BaseModel):
     prompt: str | None = None
 
 
+class Function(BaseModel):
+    """A function of the client's that the language model may ask for."""
+
+    type: Literal["function"] = "function"
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+    def told(self) -> dict[str, Any]:
+        return self.model_dump(exclude_none=True)
+
+
+class ChosenFunction(BaseModel):
+    """tool_choice for one function."""
+
+    type: Literal["function"]
+    name: str = Field(max_length=64)
+
+
+Tools = Annotated[list[Function], Field(max_length=MAX_TOOLS)]
+ToolChoice = Literal["auto", "none", "required"] | ChosenFunction
+
+
 class Input(BaseModel):
     """session.audio.input"""
 
@@ -100,6 +124,8 @@ class Session(BaseModel):
     instructions: str = Field(default="", max_length=20_000)
     output_modalities: list[Modality] = Field(default=["audio"], min_length=1, max_length=2)
     max_output_tokens: Literal["inf"] | Annotated[int, Field(ge=1, le=4_096)] = "inf"
+    tools: Tools = []
+    tool_choice: ToolChoice = "auto"
     audio: Audio = Audio()
 
     @property
@@ -127,6 +153,8 @@ class ResponseRequest(BaseModel):
         default=None, max_length=16
     )
     input: list[dict[str, Any]] | None = Field(default=None, max_length=200)
+    tools: Tools | None = None
+    tool_choice: ToolChoice | None = None
     audio: dict[str, Any] | None = None
 
     @classmethod
@@ -135,11 +163,29 @@ class ResponseRequest(BaseModel):
         return _validated(cls, {name: value for name, value in given.items() if value is not None}, "response")
 
 
-def refused(patch: Mapping[str, Any], place: str) -> list[ApiError]:
-    """An error for each field that asks for what this server doesn't have."""
-    asked = [name for name in NOT_HERE if patch.get(name)]
-    message = "{} can't be used here: this server passes neither tools nor stored prompts to its language model."
-    return [ApiError(400, message.format(f"{place}.{n}"), code="unsupported", param=f"{place}.{n}") for n in asked]
+def without_refused(given: Mapping[str, Any], place: str, can_think: bool) -> tuple[Mapping[str, Any], list[ApiError]]:
+    """A patch without what this server doesn't have, and an error for each such thing; the rest of it is taken."""
+    errors: list[ApiError] = []
+
+    def refuse(name: str, message: str) -> None:
+        errors.append(ApiError(400, message, code="unsupported", param=f"{place}.{name}"))
+
+    rest = {name: value for name, value in given.items() if name != "prompt"}
+    if given.get("prompt"):
+        refuse("prompt", f"{place}.prompt can't be used here: this server stores no prompts; send instructions.")
+    tools = given.get("tools")
+    if not isinstance(tools, list):
+        return rest, errors
+    if tools and not can_think:
+        rest["tools"] = []
+        refuse("tools", f"{place}.tools can't be used here: this server has no language model (--llm) to call them.")
+        return rest, errors
+    kept = [tool for tool in tools if not isinstance(tool, Mapping) or tool.get("type", "function") == "function"]
+    if len(kept) < len(tools):
+        refuse("tools", f"{place}.tools: only functions can be used here; others, such as mcp, were left out.")
+    if len(json.dumps(kept)) > MAX_TOOLS_CHARACTERS:
+        raise ApiError(400, f"{place}.tools is too long.", code="invalid_value", param=f"{place}.tools")
+    return {**rest, "tools": kept}, errors
 
 
 def _over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

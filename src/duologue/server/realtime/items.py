@@ -1,33 +1,37 @@
-"""What a session's conversation consists of, as the client sees it: messages in order. Knows no sound's meaning."""
+"""What a session's conversation consists of, as the client sees it: messages and function calls, in order. Knows no
+sound's meaning; items_given.py reads what a client gives.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
+from ...agent.parts import FunctionCall
 from ...audio import Samples
 from ..errors import ApiError
-from .wire import Hearing, new_id
+from .wire import new_id
 
 Role = Literal["user", "assistant", "system"]
 MAX_ITEMS = 1_000
-PARTS = {  # the kinds of content that each role may have, and where their words are
-    "user": {"input_text": "text", "input_audio": "transcript"},
-    "assistant": {"output_text": "text", "output_audio": "transcript", "text": "text"},
-    "system": {"input_text": "text"},
-}
+MAX_PICTURE_BYTES = 32 * 2**20  # of all pictures in one conversation, as base64
 
 
 @dataclass(eq=False)
 class Item:
-    """One message. `turns` is how many of the voice's remembered turns belong to it."""
+    """One message; or a function that was called (`call`), or what it gave (`output`), which the voice never hears.
 
-    role: Role
+    `turns` is how many of the voice's remembered turns belong to it.
+    """
+
+    role: Role | None
     id: str = field(default_factory=lambda: new_id("item"))
     content: list[dict[str, Any]] = field(default_factory=list)
     status: str = "completed"
+    call: FunctionCall | None = None
+    output: tuple[str, str] | None = None  # of which call, and what
     turns: int = 0
     seconds: float = 0.0  # of the voice's sound that were sent
     speed: float = 1.0  # at which they were sent
@@ -40,21 +44,24 @@ class Item:
         """Its words, as far as they are known."""
         return " ".join(found for part in self.content if (found := part.get(_place(part))))
 
+    @property
+    def pictures(self) -> list[dict[str, Any]]:
+        return [part for part in self.content if part["type"] == "input_image"]
+
     def set_text(self, text: str) -> None:
         """Put other words in place of all."""
-        for number, part in enumerate(self.content):
+        for number, part in enumerate(part for part in self.content if part["type"] != "input_image"):
             part[_place(part)] = text if number == 0 else ""
 
     def shown(self) -> dict[str, Any]:
         """As an event carries it; sound isn't sent back."""
-        return {
-            "id": self.id,
-            "object": "realtime.item",
-            "type": "message",
-            "status": self.status,
-            "role": self.role,
-            "content": [dict(part) for part in self.content],
-        }
+        common = {"id": self.id, "object": "realtime.item", "status": self.status}
+        if self.call is not None:
+            told = {"call_id": self.call.call_id, "name": self.call.name, "arguments": self.call.arguments}
+            return {**common, "type": "function_call", **told}
+        if self.output is not None:
+            return {**common, "type": "function_call_output", "call_id": self.output[0], "output": self.output[1]}
+        return {**common, "type": "message", "role": self.role, "content": [dict(part) for part in self.content]}
 
 
 class Items:
@@ -80,6 +87,9 @@ class Items:
             raise ApiError(400, message, code="item_create_duplicate_id", param="item.id")
         if len(self._items) >= MAX_ITEMS:
             raise ApiError(400, f"A conversation has at most {MAX_ITEMS} items.", code="conversation_full")
+        if sum(len(part["image_url"]) for one in (*self._items, item) for part in one.pictures) > MAX_PICTURE_BYTES:
+            message = f"The pictures of a conversation have at most {MAX_PICTURE_BYTES >> 20} MiB."
+            raise ApiError(400, message, code="conversation_full", param="item.content")
         place = len(self._items)
         if after == "root":
             place = 0
@@ -103,52 +113,6 @@ class Items:
     @property
     def turns(self) -> int:
         return sum(item.turns for item in self._items)
-
-
-def parse_item(given: object, hearing: Hearing) -> Item:
-    """A message as a client gives it. Raises ApiError 400 that names what can't be used."""
-    if not isinstance(given, Mapping):
-        raise ApiError(400, "item should be an object.", code="missing_required_parameter", param="item")
-    if given.get("type", "message") != "message":
-        kind = str(given.get("type"))[:64]
-        raise ApiError(400, f"Items of type {kind!r} can't be used here.", code="unsupported", param="item.type")
-    role = given.get("role")
-    if not isinstance(role, str) or role not in PARTS:
-        raise ApiError(400, "item.role should be user, assistant or system.", code="invalid_value", param="item.role")
-    parts = given.get("content")
-    if not isinstance(parts, list) or not 0 < len(parts) <= 20:
-        raise ApiError(400, "item.content should be a list of parts.", code="invalid_value", param="item.content")
-    item = Item(cast(Role, role))
-    if given.get("id") is not None:
-        item.id = _checked_id(given["id"])
-    for number, part in enumerate(parts):
-        _add_part(item, part, f"item.content[{number}]", hearing)
-    return item
-
-
-def _checked_id(given: object) -> str:
-    if not isinstance(given, str) or not 0 < len(given) <= 64 or not given.isprintable():
-        raise ApiError(400, "item.id should be 1 to 64 characters.", code="invalid_value", param="item.id")
-    return given
-
-
-def _add_part(item: Item, part: object, place: str, hearing: Hearing) -> None:
-    kinds = PARTS[item.role]
-    if not isinstance(part, Mapping) or part.get("type") not in [*kinds]:
-        message = f"{place}.type should be one of {', '.join(kinds)} for role {item.role}."
-        raise ApiError(400, message, code="invalid_value", param=f"{place}.type")
-    kind = "output_text" if part["type"] == "text" else str(part["type"])
-    where = kinds[str(part["type"])]
-    words, audio = part.get(where), part.get("audio")
-    if (words is not None and not isinstance(words, str)) or (audio is not None and not isinstance(audio, str)):
-        raise ApiError(400, f"{place} should hold text.", code="invalid_value", param=place)
-    if words is None and (audio is None or not kind.endswith("audio")):
-        raise ApiError(400, f"{place}.{where} is missing.", code="missing_required_parameter", param=f"{place}.{where}")
-    if audio and kind.endswith("audio"):
-        if item.sound is not None:
-            raise ApiError(400, "An item has at most one part with audio.", code="invalid_value", param=place)
-        item.sound = hearing.decode(audio)
-    item.content.append({"type": kind, where: words})
 
 
 def _place(part: Mapping[str, Any]) -> str:

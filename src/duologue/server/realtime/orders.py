@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from ..errors import ApiError
 from ..services import Services
-from .configuration import Output, ResponseRequest, Session
-from .items import Item, parse_item
+from ..voice_store import StoredVoice
+from .configuration import Format, Modality, Output, ResponseRequest, Session
+from .items import Item
+from .items_given import parse_item
 from .memory import Memory
-from .response import Order
 from .wire import Hearing
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a response is to be, with the session's settings filled in."""
+
+    request: ResponseRequest
+    modality: Modality
+    format: Format
+    voice: StoredVoice
+    speed: float
+    instructions: str
+    max_tokens: int | None
+    given: tuple[Item, ...] | None  # the past that the client gives in place of the conversation
+    text: str | None  # what to say word for word; None: the language model decides
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: str | Mapping[str, Any] = "auto"
+    speech_ended: float | None = None  # when the turn that it answers fell silent
+
+    @property
+    def in_conversation(self) -> bool:
+        return self.request.conversation == "auto"
 
 
 def order_of(
@@ -40,8 +65,14 @@ def order_of(
         max_tokens=None if limit == "inf" else limit,
         given=given,
         text=text,
+        tools=tuple(tool.told() for tool in (settings.tools if request.tools is None else request.tools)),
+        tool_choice=_choice(request.tool_choice or settings.tool_choice),
         speech_ended=speech_ended,
     )
+
+
+def _choice(given: Any) -> str | Mapping[str, Any]:
+    return given if isinstance(given, str) else {"type": "function", "name": given.name}
 
 
 def _output(request: ResponseRequest, settings: Session) -> dict[str, Any]:

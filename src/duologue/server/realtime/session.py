@@ -18,9 +18,10 @@ from ...audio import Samples
 from ...timebase import RATE_HZ, samples_to_seconds
 from ..errors import ApiError, known
 from ..services import Services
-from .configuration import ByClock, BySense, ResponseRequest, refused
+from .configuration import ByClock, BySense, ResponseRequest, without_refused
 from .ear import Ear
-from .items import Item, Items, parse_item
+from .item_events import ItemEvents
+from .items import Item, Items
 from .memory import Memory
 from .orders import order_of
 from .response import Response
@@ -43,6 +44,7 @@ class RealtimeSession:
         self.terms = Terms(here, self.memory, activity.network is not None)
         self._ear = Ear(activity.network)
         self._taking = TurnTaking(self._ear, self, wire, here.talk.recogniser, here.settings.max_heard_seconds)
+        self._on_items = ItemEvents(self)
         self._understanding = Understanding(wire, self.memory, here.talk.recogniser)
         self._response: Response | None = None
         self._running: asyncio.Task[None] | None = None  # that response's work
@@ -83,10 +85,10 @@ class RealtimeSession:
             "input_audio_buffer.append": self._append,
             "input_audio_buffer.commit": self._commit_buffer,
             "input_audio_buffer.clear": self._clear_buffer,
-            "conversation.item.create": self._create_item,
-            "conversation.item.retrieve": self._retrieve_item,
-            "conversation.item.delete": self._delete_item,
-            "conversation.item.truncate": self._truncate_item,
+            "conversation.item.create": self._on_items.create,
+            "conversation.item.retrieve": self._on_items.retrieve,
+            "conversation.item.delete": self._on_items.delete,
+            "conversation.item.truncate": self._on_items.truncate,
             "response.create": self._create_response,
             "response.cancel": self._cancel_response,
         }
@@ -100,18 +102,19 @@ class RealtimeSession:
         patch = event.get("session")
         if not isinstance(patch, Mapping):
             raise ApiError(400, "session is missing.", code="missing_required_parameter", param="session")
-        self._set(patch)
-        for error in refused(patch, "session"):
+        for error in self._set(patch):
             await self.wire.fail(error, event.get("event_id"))
         await self.wire.send("session.updated", session=self.terms.shown())
 
-    def _set(self, patch: Fields) -> None:
+    def _set(self, patch: Fields) -> list[ApiError]:
+        """Returns what of it couldn't be had; the rest holds."""
         before = self.terms.session.audio.input.format
-        self.terms.update(patch)
+        left_out = self.terms.update(patch)
         after = self.terms.session.audio.input.format
         if after != before:
             self._hearing = Hearing(after.type)
         self._ear.detect(None if self.rules is None else self.rules.detector())
+        return left_out
 
     # --- the other side's sound ----------------------------------------------------------------------------------
 
@@ -165,12 +168,13 @@ class RealtimeSession:
         item = Item("user", turn.item_id, [{"type": "input_audio", "transcript": None}])
         before = self.items.insert(item)
         await self.wire.send("input_audio_buffer.committed", item_id=item.id, previous_item_id=before)
-        await self._show_new(item, before)
-        self._understand(item, turn.sound, turn)
+        await self._on_items.show_new(item, before)
+        self.understand(item, turn.sound, turn)
         if answer and self.rules is not None and self.rules.create_response:
             self._replying = self._go(self._reply(item, turn.speech_ended))
 
-    def _understand(self, item: Item, sound: Samples | None, turn: Committed | None) -> None:
+    def understand(self, item: Item, sound: Samples | None, turn: Committed | None) -> None:
+        """Read and remember an item, beside everything else; a turn is read, an item with words isn't."""
         if turn is not None:
             told = self.terms.session.audio.input.transcription is not None
             item.words = self._go(self._understanding.read(item, turn, told))
@@ -184,58 +188,16 @@ class RealtimeSession:
             if not self._is_responding:
                 self._start(ResponseRequest(), speech_ended)
 
-    # --- items ---------------------------------------------------------------------------------------------------
-
-    async def _create_item(self, event: Fields) -> None:
-        item = parse_item(event.get("item"), Hearing(self.terms.session.audio.input.format.type))
-        self.here.check_length(item.text, "item.content")
-        sound, item.sound = item.sound, None
-        most = self.here.settings.max_heard_seconds
-        if sound is not None and samples_to_seconds(len(sound)) > most:
-            message = f"An item's audio lasts at most {most:g} s."
-            raise ApiError(400, message, code="invalid_audio", param="item.content")
-        before = self.items.insert(item, event.get("previous_item_id"))
-        await self._show_new(item, before)
-        if item.role != "system":
-            self._understand(item, sound, None if sound is None or item.text else Committed(item.id, sound))
-
-    async def _show_new(self, item: Item, before: str | None) -> None:
-        for kind in ("conversation.item.added", "conversation.item.done"):
-            await self.wire.send(kind, item=item.shown(), previous_item_id=before)
-
-    async def _retrieve_item(self, event: Fields) -> None:
-        item = self.items.find(event.get("item_id"), "item_retrieve_invalid_item_id")
-        await self.wire.send("conversation.item.retrieved", item=item.shown())
-
-    async def _delete_item(self, event: Fields) -> None:
-        item = self.items.find(event.get("item_id"), "item_delete_invalid_item_id")
-        await self._leave_response_of(item)
-        await self.memory.delete(item)
-        self.items.remove(item)
-        await self.wire.send("conversation.item.deleted", item_id=item.id)
-
-    async def _truncate_item(self, event: Fields) -> None:
-        item = self.items.find(event.get("item_id"), "item_truncate_invalid_item_id")
-        heard_ms, index = event.get("audio_end_ms"), event.get("content_index", 0)
-        if type(heard_ms) is not int or heard_ms < 0:
-            raise ApiError(400, "audio_end_ms should be a number.", code="invalid_value", param="audio_end_ms")
-        if item.role != "assistant" or index != 0:
-            raise ApiError(400, "Only the voice's own speech can be cut.", code="invalid_value", param="item_id")
-        await self._leave_response_of(item)
-        if heard_ms > item.seconds * 1_000 + 1:
-            message = f"audio_end_ms is {heard_ms}, but the item's audio lasts {item.seconds * 1_000:.0f} ms."
-            raise ApiError(400, message, code="invalid_value", param="audio_end_ms")
-        item.set_text(await self.memory.truncate(item, heard_ms / 1_000 * item.speed))
-        item.seconds = heard_ms / 1_000
-        self._heard_until = 0.0
-        await self.wire.send("conversation.item.truncated", item_id=item.id, content_index=0, audio_end_ms=heard_ms)
-
-    async def _leave_response_of(self, item: Item) -> None:
+    async def leave_response_of(self, item: Item) -> None:
         """Nothing more is to be said of an item that is about to change."""
         if self._response is not None and self._response.item is item:
             self._response.cancel("client_cancelled")
             await self._settle()
             self._response = None
+
+    def silence(self) -> None:
+        """The listener heard less than was sent: nothing sounds any more."""
+        self._heard_until = 0.0
 
     # --- responses -----------------------------------------------------------------------------------------------
 
@@ -246,7 +208,8 @@ class RealtimeSession:
     async def _create_response(self, event: Fields) -> None:
         given = event.get("response")
         given = given if isinstance(given, Mapping) else {}
-        for error in refused(given, "response"):
+        given, left_out = without_refused(given, "response", self.here.talk.language_model is not None)
+        for error in left_out:
             await self.wire.fail(error, event.get("event_id"))
         if self._is_responding:
             assert self._response is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ApiError
 from ..services import Services
-from .configuration import ByClock, BySense, Session
+from .configuration import ByClock, BySense, Session, without_refused
 from .memory import Memory
 from .wire import new_id
 
@@ -29,8 +29,9 @@ class Terms:
         """How turns are found; None: the client commits."""
         return self.session.turns
 
-    def update(self, patch: Fields) -> None:
-        """Take over what a patch changes. Raises ApiError 400 that names the field."""
+    def update(self, patch: Fields) -> list[ApiError]:
+        """Take over what a patch changes. Raises ApiError 400 that names the field; returns what was left out."""
+        patch, left_out = without_refused(patch, "session", self._here.talk.language_model is not None)
         session = self._possible(self.session.merged(patch), patch)
         stored, voice = self._here.voices.find(session.voice_id), self._memory.voice
         if self._memory.has_begun and voice is not None and stored.id != voice.id:
@@ -38,6 +39,7 @@ class Terms:
             raise ApiError(400, message, code="cannot_update_voice", param="session.audio.output.voice")
         self._memory.voice = stored
         self.session = session
+        return left_out
 
     def _possible(self, session: Session, patch: Fields) -> Session:
         """Raises ApiError where something was asked for by name that isn't here; defaults give way in silence."""
@@ -85,8 +87,8 @@ class Terms:
                     "speed": spoken.speed,
                 },
             },
-            "tools": [],
-            "tool_choice": "none",
+            "tools": [tool.told() for tool in self.session.tools],
+            "tool_choice": self.session.model_dump()["tool_choice"],
             "tracing": None,
             "truncation": "auto",
             "prompt": None,

@@ -13,8 +13,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ...agent.turn_detection import Event, SpeechResumed, SpeechStarted, SpeechStopped, TurnEnded
-from ...agent.word_cues import SURE_SECONDS, interrupts, is_backchannel
+from ...agent.turn_detection import KEPT_AFTER_SECONDS, Event, SpeechResumed, SpeechStarted, SpeechStopped, TurnEnded
+from ...agent.word_cues import SURE_SECONDS, interrupts
 from ...audio import Audio, Samples
 from ...timebase import RATE_HZ, samples_to_seconds
 from ..talk_parts import Recogniser
@@ -23,7 +23,8 @@ from .ear import Ear
 from .wire import Wire, new_id
 
 PIECE_SAMPLES = RATE_HZ // 2  # of a long append, so that others get their turn in between
-PROBE_SECONDS = 0.4  # of new speech before its words are read again
+PROBE_FROM_SECONDS = 0.6  # of speech, before its words are looked at
+PROBE_SECONDS = 0.4  # of new speech before they are read again
 PAD_SAMPLES = RATE_HZ // 5  # after the last speech, for the recogniser
 
 
@@ -64,7 +65,7 @@ class _Turn:
     start: int
     item_id: str = field(default_factory=lambda: new_id("item"))
     announced: bool = False
-    probed_at: float = 0.0  # seconds of speech when its words were last read
+    next_probe: float = PROBE_FROM_SECONDS  # seconds of speech
     probe: asyncio.Task[None] | None = None
     draft: asyncio.Task[str] | None = None
 
@@ -132,24 +133,30 @@ class TurnTaking:
             return
         if turn.announced:
             return
-        seconds = samples_to_seconds(self._ear.samples - turn.start)
-        if seconds >= SURE_SECONDS + self._floor.rules.detector().prefix_padding_ms / 1_000:
+        seconds = self._spoken(turn, self._ear.samples)
+        if seconds >= SURE_SECONDS:
             await self._announce(turn)
-        elif turn.probe is None and seconds - turn.probed_at >= PROBE_SECONDS:
-            turn.probed_at = seconds
-            turn.probe = self._go(self._probe(turn, self._ear.sound(turn.start)))
+        elif turn.probe is None and seconds >= turn.next_probe:
+            turn.next_probe = seconds + PROBE_SECONDS
+            turn.probe = self._go(self._probe(turn, self._ear.sound(turn.start), seconds))
 
-    async def _probe(self, turn: _Turn, sound: Samples) -> None:
-        """Read the words so far; other words than a listener's are an interruption."""
+    def _spoken(self, turn: _Turn, until: int) -> float:
+        """Seconds of a turn's speech up to a sample, the padding before it left out."""
+        padding = self._floor.rules.detector().prefix_padding_ms / 1_000 if self._floor.rules is not None else 0.0
+        return samples_to_seconds(until - turn.start) - padding
+
+    async def _probe(self, turn: _Turn, sound: Samples, seconds: float) -> None:
+        """Read the words so far; some of them are an interruption already."""
         words = await self._read(sound)
         turn.probe = None
-        if not turn.announced and turn is self._turn and interrupts(words, 0.0):
+        if not turn.announced and turn is self._turn and interrupts(words, seconds):
             await self._announce(turn)
 
     async def _draft(self, turn: _Turn, sound: Samples, pause: SpeechStopped) -> str:
         words = await self._read(sound)
         self._ear.understood(words, pause)
-        if not turn.announced and turn is self._turn and interrupts(words, 0.0):
+        brief = self._spoken(turn, pause.sample)
+        if not turn.announced and turn is self._turn and interrupts(words, brief, over=True):
             await self._announce(turn)
         return words
 
@@ -165,14 +172,14 @@ class TurnTaking:
         if turn.announced:
             await self._commit(done, end)
         else:
-            self._go(self._decide(turn, done, end))
+            self._go(self._decide(turn, done, end, self._spoken(turn, end) - KEPT_AFTER_SECONDS))
 
-    async def _decide(self, turn: _Turn, done: Committed, end: int) -> None:
+    async def _decide(self, turn: _Turn, done: Committed, end: int, seconds: float) -> None:
         """A turn ended while the voice sounded, and nothing had shown yet that it was an interruption."""
         if done.draft is None:
             done.draft = self._go(self._read(done.sound))
         words = await done.draft
-        if not any(letter.isalnum() for letter in words) or is_backchannel(words):
+        if not interrupts(words, seconds, over=True):
             await self._wire.send("duologue.backchannel", text=words, audio_start_ms=turn.start * 1_000 // RATE_HZ)
             return
         await self._announce(turn)
