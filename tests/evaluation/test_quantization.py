@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,10 @@ def test_engine_formats_reach_one_part_alone() -> None:
     assert {engine_plan("int4", "depth").backbone.kind, engine_plan("int4", "depth").heads.kind} == {"float32"}
     assert engine_plan("int4", "embeddings").tables == "int8"
     assert engine_plan("int8", "all").name == "int8"
+    depth = engine_plan("compact", "depth")
+    assert depth.format_of("depth.1.down").kind == "uneven3" and depth.format_of("depth.1.qkv").kind == "uneven4"
+    assert depth.format_of("backbone.1.down").kind == depth.format_of("head.2").kind == "float32"
+    assert engine_plan("compact", "backbone").exceptions == ()
     with pytest.raises(InputError, match="no part"):
         engine_plan("int8", "codec")
 
@@ -102,7 +107,7 @@ def test_engine_formats_reach_one_part_alone() -> None:
 def test_every_type_stands_in_the_table_and_the_reference_comes_first() -> None:
     keys = list(row_keys())
     assert keys[0] == REFERENCE and len(set(keys)) == len(keys)
-    assert {"Q6_K", "Q4_0", "BF16", "int8", "int4"} <= {key.type for key in keys}
+    assert {"Q6_K", "Q4_0", "BF16", "int8", "int4", "compact"} <= {key.type for key in keys}
     assert RowKey("Q4_0", "depth").spoken and not RowKey("Q6_K", "depth").spoken
 
 
@@ -110,6 +115,33 @@ def test_an_engine_of_rounded_weights_speaks(weights: CsmWeights) -> None:
     for key in (RowKey("Q8_0", "depth"), RowKey("int8", "all")):
         row = build_row(key, weights.config, weights.tensors, {})
         assert isinstance(row.engine, NativeEngine) and not row.same_weights and row.bits_per_weight > 8
+
+
+def test_bits_are_the_mean_of_a_parts_matrices(weights: CsmWeights) -> None:
+    bits = {part: build_row(RowKey("compact", part), weights.config, weights.tensors, {}).bits_per_weight
+            for part in PARTS}  # fmt: skip
+    assert bits["backbone"] == 4.125 and bits["heads"] == 8.25 and bits["embeddings"] == 8
+    assert 3.25 < bits["depth"] < 4.25 and bits["depth"] < bits["all"] < bits["heads"]
+    assert build_row(RowKey("int4", "all"), weights.config, weights.tensors, {}).bits_per_weight == 4.5
+
+
+def test_a_quick_run_keeps_what_was_heard_and_speech_can_be_added_later(tiny_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "q.json"
+    quick = run(tiny_folder, out)
+    assert quick["settings"]["sentences"] == 0 and not any("speech" in row for row in quick["rows"])
+    later = SimpleNamespace(settings={**quick["settings"], "sentences": 40, "judge": "j"}, listening=True, heard=None)
+    assert len(quantization._kept_rows(out, later)) == len(quick["rows"]) and later.settings["judge"] == "j"  # type: ignore[arg-type]
+    spoken = {**quick, "settings": later.settings, "date": "2020-02-02T02:02:02"}
+    for row in spoken["rows"]:
+        del row["date"]
+    spoken["rows"][0]["speech"] = {"clips_heard": heard([1.0], [3.0]).as_dict()}
+    out.write_text(json.dumps(spoken))
+    again = run(tiny_folder, out, "--resume")
+    assert again["settings"] == spoken["settings"]
+    assert again["rows"] == [{**row, "date": "2020-02-02"} for row in spoken["rows"]]
+    other = SimpleNamespace(settings={**quick["settings"], "sentences": 20, "judge": "j"}, listening=True, heard=None)
+    with pytest.raises(InputError, match="other settings"):
+        quantization._kept_rows(out, other)  # type: ignore[arg-type]
 
 
 def heard(errors: list[float], dnsmos: list[float]) -> Heard:
@@ -146,7 +178,9 @@ def test_the_command_writes_rows_a_page_and_a_plot(tiny_folder: Path, tmp_path: 
     assert rows["F32", "all"]["logits"]["greedy_codes_percent"] == 100
     assert rows["Q8_0", "all"]["logits"]["kl_per_frame"] > 0
     assert rows["Q8_0", "all"]["megabytes"] < rows["F32", "all"]["megabytes"]
-    assert [speed["engine"].rpartition("-")[2] for speed in result["speed"]] == ["float32", "bfloat16", "int8", "int4"]
+    assert [speed["engine"].rpartition("-")[2] for speed in result["speed"]] == [
+        "float32", "bfloat16", "int8", "int4", "compact",
+    ]  # fmt: skip
     text = page.read_text()
     assert "old" not in text and "| Q8_0 |" in text and "tiny" in text
     assert (tmp_path / "page.svg").read_text().startswith("<?xml")

@@ -3,7 +3,7 @@
 int8 and int4 weights share one float16 scale per group of a row's columns. The 16 or 8 levels of uneven4 and uneven3
 stand closer near zero, where most weights are, and their groups' scales are int8 (relative to one of the row).
 Activations are rounded to int8, group by group, when they meet any of these; everything between the products stays
-float32.
+float32. float16 weights are relative to a power of two for each matrix: a file's float16 stays what it was.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..native import binding
 
-Kind = Literal["float32", "bfloat16", "int8", "int4", "uneven4", "uneven3"]
+Kind = Literal["float32", "bfloat16", "int8", "int4", "uneven4", "uneven3", "float16"]
 Floats = npt.NDArray[np.float32]
-KINDS: tuple[Kind, ...] = ("float32", "bfloat16", "int8", "int4", "uneven4", "uneven3")
-_BITS = {"float32": 32, "bfloat16": 16, "int8": 8, "int4": 4, "uneven4": 4, "uneven3": 3}
+KINDS: tuple[Kind, ...] = ("float32", "bfloat16", "int8", "int4", "uneven4", "uneven3", "float16")
+_BITS = {"float32": 32, "bfloat16": 16, "int8": 8, "int4": 4, "uneven4": 4, "uneven3": 3, "float16": 16}
+GROUPED = ("int8", "int4", "uneven4", "uneven3")
 GROUPS = (32, 64, 128)
 PARTS = ("backbone", "depth", "heads", "embeddings")
 
 
 @dataclass(frozen=True)
 class Format:
-    """How one matrix is stored; `group` columns of a row share a scale (the last four kinds only)."""
+    """How one matrix is stored; `group` columns of a row share a scale (GROUPED kinds only)."""
 
     kind: Kind
     group: int = 0
@@ -37,9 +38,9 @@ class Format:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"{self.kind!r} is no weight format; there are {', '.join(KINDS)}.", field="kind")
-        if (self.group in GROUPS) != (self.kind in KINDS[2:]):
+        if (self.group in GROUPS) != (self.kind in GROUPED):
             raise InputError(
-                f"{self.kind} can't have groups of {self.group}; {', '.join(KINDS[2:])} take {GROUPS}.", field="group"
+                f"{self.kind} can't have groups of {self.group}; {', '.join(GROUPED)} take {GROUPS}.", field="group"
             )
 
     @property
@@ -54,7 +55,7 @@ class Format:
         return _BITS[self.kind] + (scale_bits / self.group if self.group else 0)
 
 
-FLOAT32, BFLOAT16 = Format("float32"), Format("bfloat16")
+FLOAT32, FLOAT16, BFLOAT16 = Format("float32"), Format("float16"), Format("bfloat16")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class FormatPlan:
         for pattern, chosen in self.exceptions:
             if fnmatchcase(name, pattern):
                 return chosen
-        found: Format = getattr(self, _part_of(name))
+        found: Format = getattr(self, part_of(name))
         return found
 
     def with_part(self, part: str, other: FormatPlan) -> FormatPlan:
@@ -86,8 +87,8 @@ class FormatPlan:
             raise InputError(f"There is no part {part!r}.", hint=f"There are {', '.join(PARTS)}.", field="part")
         if part == "embeddings":
             return replace(self, tables=other.tables)
-        mine = [pair for pair in self.exceptions if _part_of(pair[0]) != part]
-        theirs = [pair for pair in other.exceptions if _part_of(pair[0]) == part]
+        mine = [pair for pair in self.exceptions if part_of(pair[0]) != part]
+        theirs = [pair for pair in other.exceptions if part_of(pair[0]) == part]
         return replace(self, exceptions=(*mine, *theirs), **{part: getattr(other, part)})  # type: ignore[arg-type]
 
     def with_exceptions(self, *exceptions: tuple[str, Format]) -> FormatPlan:
@@ -95,7 +96,7 @@ class FormatPlan:
         return replace(self, name=f"{self.name}-mixed", exceptions=(*exceptions, *self.exceptions))
 
 
-def _part_of(name: str) -> str:
+def part_of(name: str) -> str:
     """The part that a matrix, or a pattern of an exception, belongs to."""
     return next((part for part in ("backbone", "depth") if name.startswith(f"{part}.")), "heads")
 
@@ -121,6 +122,7 @@ PLANS: dict[str, FormatPlan] = {
     plan.name: plan
     for plan in (
         _same("float32", FLOAT32, "float32", bfloat16_cache=False),
+        _same("float16", FLOAT16, "float32", bfloat16_cache=False),
         _same("bfloat16", BFLOAT16, "bfloat16"),
         _same("int8", Format("int8", 32), "bfloat16"),
         _same("int4", Format("int4", 32), "int8"),

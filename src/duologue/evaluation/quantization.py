@@ -27,12 +27,13 @@ from ..weights.load import locate
 from .logit_agreement import Agreement, Reference, record
 from .quantization_importance import activation_squares
 from .quantization_page import write_page
-from .quantization_rows import REFERENCE, RowKey, build_row, row_keys
+from .quantization_rows import ENGINE_FORMATS, REFERENCE, RowKey, build_row, row_keys
 from .quantization_speech import Heard, Listening, compared
 from .report import versions
 from .sentences import held_out
 
-SPEED_PLANS = ("float32", "bfloat16", "int8", "int4")
+SPEED_PLANS = ("float32", "bfloat16", *ENGINE_FORMATS)
+BY_EAR = ("sentences", "seeds", "judge")  # settings of what is listened to
 
 
 class Table:
@@ -79,6 +80,7 @@ class Table:
             "megabytes": round(built.file_bytes / 1e6, 2),
             "logits": _logits(agreement),
             "seconds": round(time.perf_counter() - began, 1),
+            "date": versions()["date"][:10],
         }
 
     def speech(self, key: RowKey) -> dict[str, Any]:
@@ -120,15 +122,14 @@ def _logits(agreement: Agreement) -> dict[str, Any]:
 def make(arguments: argparse.Namespace) -> dict[str, Any]:
     """The whole table, first by logits, then by ear; every row is written as soon as it is known."""
     table = Table(arguments)
+    kept = _kept_rows(arguments.out, table) if arguments.resume and arguments.out.is_file() else []
     result: dict[str, Any] = {
         "what": "a CSM with rounded weights against the same in float32",
         **versions(),
         "settings": table.settings,
         "speed": [],
-        "rows": [],
+        "rows": kept,
     }
-    if arguments.resume and arguments.out.is_file():
-        result["rows"] = _kept_rows(arguments.out, table)
     rows: list[dict[str, Any]] = result["rows"]
     chosen = [key for key in row_keys() if not arguments.types or key.type in (*arguments.types, REFERENCE.type)]
     for key in chosen:
@@ -152,11 +153,21 @@ def _found(rows: Sequence[dict[str, Any]], key: RowKey) -> dict[str, Any] | None
 
 
 def _kept_rows(path: Path, table: Table) -> list[dict[str, Any]]:
-    """Rows of an earlier run of the same model and settings. Raises InputError for another's."""
+    """Rows of an earlier run of the same model and settings. Raises InputError for another's.
+
+    What was heard then is kept by a run that listens to nothing, and may be added to one that did not.
+    """
     earlier = json.loads(path.read_text(encoding="utf-8"))
-    if earlier["settings"] != table.settings:
-        raise InputError(f"{path} is of another model or other settings.", hint="Leave --resume away.", field="resume")
     rows: list[dict[str, Any]] = earlier["rows"]
+    heard = {name: earlier["settings"].get(name) for name in BY_EAR}
+    if any("speech" in row for row in rows) and table.listening is None:
+        table.settings |= heard
+    elif not any("speech" in row for row in rows):
+        heard = {name: table.settings.get(name) for name in BY_EAR}
+    if {**earlier["settings"], **heard} != {**dict.fromkeys(BY_EAR), **table.settings}:
+        raise InputError(f"{path} is of another model or other settings.", hint="Leave --resume away.", field="resume")
+    for row in rows:
+        row.setdefault("date", earlier["date"][:10])
     first = _found(rows, REFERENCE)
     if first is not None and "speech" in first:
         table.heard = Heard.from_dict(first["speech"]["clips_heard"])
@@ -190,7 +201,9 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--model", help="what duologue.load takes; default: the embedded voice")
     options.add_argument("--logit-sentences", type=int, default=12, help="sentences whose logits are compared")
-    options.add_argument("--sentences", type=int, default=40, help="sentences to speak; 0 for logits alone")
+    options.add_argument(
+        "--sentences", type=int, default=40, help="sentences to speak; 0: logits, sizes and speed alone"
+    )
     options.add_argument("--seeds", nargs="+", type=int, default=[1], help="speak all sentences with each")
     options.add_argument("--types", nargs="+", help="only these types (and the reference)")
     options.add_argument("--threads", type=int, default=1, help="of the judge")

@@ -32,12 +32,21 @@ def write_page(result: dict[str, Any], path: Path) -> None:
 def _settings(result: dict[str, Any]) -> str:
     settings, machine = result["settings"], result["machine"]
     clips = settings["sentences"] * len(settings["seeds"])
+    spoken = f"{clips} clips a row, the voices in turn, first attempts, read by {settings.get('judge')}"
     return (
-        f"{settings['model']} (weights {settings['weights_blake2']}), {result['date'][:10]}, {machine['cpu']}, "
+        f"{settings['model']} (weights {settings['weights_blake2']}), {_dates(result)}, {machine['cpu']}, "
         f"duologue {result['versions']['duologue']}. Logits: {settings['frames']} frames of "
-        f"{settings['logit_sentences']} held-out sentences. Speech: {clips} clips a row, the "
-        f"voices in turn, first attempts, read by {settings.get('judge', 'nobody')}."
+        f"{settings['logit_sentences']} held-out sentences. Speech: {spoken if clips else 'not measured'}."
     )
+
+
+def _dates(result: dict[str, Any]) -> str:
+    """The day of the rows; where there are several, which rows are of which."""
+    newest = result["date"][:10]
+    dates = {row["type"]: row.get("date", newest) for row in result["rows"]}
+    usual = max(sorted(dates.values()), key=list(dates.values()).count, default=newest)
+    others = [f"{kind} {date}" for kind, date in dates.items() if date != usual]
+    return ", ".join([usual, *others, *([f"speed {newest}"] if newest != usual else [])])
 
 
 def _table(titles: list[str], lines: list[list[str]]) -> str:
@@ -140,7 +149,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
         own = [(row["bits_per_weight"], row["logits"]["kl_per_frame"]) for row in rows if not row["type"][0].isupper()]
         axes.plot(*zip(*own, strict=True), "x", color=colour, markersize=7)
         if part == "all":
-            for row in gguf:
+            for row in rows:
                 axes.annotate(row["type"], (row["bits_per_weight"], row["logits"]["kl_per_frame"]),
                               textcoords="offset points", xytext=(4, 5), fontsize=7)  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="bits per weight of the rounded part")

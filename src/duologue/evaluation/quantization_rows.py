@@ -11,15 +11,14 @@ import numpy.typing as npt
 
 from ..csm.config import CsmConfig
 from ..engine.native_engine import NativeEngine
-from ..engine.quantize import PLANS, FormatPlan
-from ..errors import InputError
+from ..engine.quantize import PLANS, FormatPlan, part_of
 from .quantization_weights import PARTS, Importance, rounded
 
 GGUF_TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q4_0")
-ENGINE_FORMATS = ("int8", "int4")
+ENGINE_FORMATS = ("int8", "int4", "compact")
 WEIGHTED_TYPES = ("Q6_K", "Q5_K", "Q4_K", "Q4_0")
 SPOKEN_PARTS = ("backbone", "depth")  # beside "all"; every part is compared by its logits
-SPOKEN_IN_PARTS = ("Q8_0", "Q4_K", "Q4_0", "int8", "int4")
+SPOKEN_IN_PARTS = ("Q8_0", "Q4_K", "Q4_0", *ENGINE_FORMATS)
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def row_keys() -> Iterator[RowKey]:
 
 @dataclass(frozen=True)
 class Row:
-    """An engine with rounded weights, and what they take. Sizes of engine formats are those in memory."""
+    """An engine with rounded weights, and what they take. Engine formats take the same in a file and in memory."""
 
     engine: NativeEngine
     bits_per_weight: float
@@ -65,8 +64,7 @@ def build_row(key: RowKey, config: CsmConfig, weights: Mapping[str, npt.NDArray[
     """The engine of one row. GGUF's types are rounded and read back, then multiplied in float32."""
     if key.type in ENGINE_FORMATS:
         engine = NativeEngine.from_weights(config, weights, engine_plan(key.type, key.part))
-        bits = _table_bits(key.type) if key.part == "embeddings" else PLANS[key.type].backbone.bits
-        return Row(engine, bits, 0.0, engine.packed.block.nbytes, False)
+        return Row(engine, bits_per_weight(engine, key.part), 0.0, engine.packed.block.nbytes, False)
     made = rounded(weights, key.type, key.part, importance if key.importance else None)
     engine = NativeEngine.from_weights(config, made.tensors, "float32")
     same = all(np.array_equal(made.tensors[name], np.asarray(values, np.float32)) for name, values in weights.items())
@@ -75,14 +73,15 @@ def build_row(key: RowKey, config: CsmConfig, weights: Mapping[str, npt.NDArray[
 
 def engine_plan(name: str, part: str) -> FormatPlan:
     """The engine's own format on one part, everything else in float32. Raises InputError for an unknown part."""
-    own, plain = PLANS[name], PLANS["float32"]
-    if part == "all":
-        return own
-    changes = {"embeddings": {"tables": own.tables}}.get(part, {part: getattr(own, part, None)})
-    if None in changes.values():
-        raise InputError(f"There is no part {part!r}.", hint=f"There are {', '.join(PARTS)}.", field="part")
-    return replace(plain, name=f"{name}-{part}", **changes)  # type: ignore[arg-type]
+    own = PLANS[name]
+    return own if part == "all" else replace(PLANS["float32"].with_part(part, own), name=f"{name}-{part}")
 
 
-def _table_bits(name: str) -> float:
-    return {"float32": 32.0, "bfloat16": 16.0, "int8": 8.0}[PLANS[name].tables]
+def bits_per_weight(engine: NativeEngine, part: str) -> float:
+    """Bits of a part's matrices in the engine's form, scales included; "all" is all matrices, without tables."""
+    plan, matrices = engine.packed.plan, engine.packed.matrices
+    if part == "embeddings":
+        return {"float32": 32.0, "bfloat16": 16.0, "int8": 8.0}[plan.tables]
+    chosen = [matrix for name, matrix in matrices.items() if part in ("all", part_of(name))]
+    values = [matrix.rows * matrix.cols for matrix in chosen]
+    return sum(n * matrix.format.bits for n, matrix in zip(values, chosen, strict=True)) / sum(values)
