@@ -70,7 +70,7 @@ parity: $(VENV)/installed-test  # the comparisons at their real sizes too; some 
 	$(BIN)/python -m duologue.evaluation.parity_mimi --size real --out benchmarks/results/parity_mimi.json
 	$(BIN)/python -m duologue.evaluation.parity_csm --size real --out benchmarks/results/parity_csm.json
 
-fuzz: $(VENV)/installed-test  # 48,000 mutated files, 20,000 of them GGUF and safetensors weights; some minutes
+fuzz: $(VENV)/installed-test  # 48,000 mutated files, 22,000 of them GGUF and safetensors weights; some minutes
 	$(BIN)/python -m tests.fuzz.run --cases 48000
 
 load: $(VENV)/installed-test  # 1, 4, 16 and 64 listeners, ten minutes each; needs a quiet machine to say much

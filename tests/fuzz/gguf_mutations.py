@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import random
 import struct
+import tempfile
+import zlib
 from dataclasses import dataclass
+from pathlib import Path
+
+from duologue.weights.gguf_file import open_gguf
+from duologue.weights.gguf_packed import ALIGNMENT, BLOCK, CHECKSUM_KEY, SCALES, VECTORS, settings_text
 
 HUGE = (2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**48, 2**60, 2**61, 2**62, 2**63 - 1, 2**63, 2**64 - 16, 2**64 - 1)
 NEAR = (0, 1, 2, 3, 5, 255, 256, 4_097)
@@ -27,6 +33,7 @@ class Map:
     offsets: tuple[int, ...]
     names: tuple[tuple[int, int], ...]
     alignment: int | None
+    end: int  # of all headers
 
 
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -79,7 +86,15 @@ def mapped(data: bytes) -> Map:
         offsets.append(at + 4)
         at += 12
     return Map(
-        (8, 16), tuple(lengths), tuple(types), tuple(axes), tuple(dimensions), tuple(offsets), tuple(names), alignment
+        (8, 16),
+        tuple(lengths),
+        tuple(types),
+        tuple(axes),
+        tuple(dimensions),
+        tuple(offsets),
+        tuple(names),
+        alignment,
+        at,
     )
 
 
@@ -94,8 +109,54 @@ def mutate_gguf(data: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def _put(data: bytearray, form: str, at: int, number: int) -> None:
-    struct.pack_into(form, data, at, number % 256 ** struct.calcsize(form))
+def mutate_packed(data: bytes, rng: random.Random) -> bytes:
+    """The same for a file in the CPU engine's form; half of them with weights that are noise under a true checksum,
+    as somebody would make them who wants the kernels to meet what no packing gives: NaN scales, infinite vectors."""
+    if rng.random() < 0.5:
+        return mutate_gguf(data, rng)
+    changed = bytearray(data)
+    spans = _spans(data)
+    for _ in range(rng.choice((1, 1, 3))):
+        start, end = spans[rng.choice(list(spans))]
+        at = rng.randrange(start, end - 4)
+        size = min(end - at, rng.choice((4, 4, 64, 4096)))
+        kind = rng.randrange(4)
+        if kind == 0:
+            changed[at : at + size] = rng.randbytes(size)
+        elif kind == 1:
+            changed[at : at + size] = rng.choice((b"\xff", b"\x00", b"\x7c", b"\x80")) * size
+        else:
+            at -= (at - start) % 4
+            _put(changed, "<f", at, rng.choice((float("nan"), float("inf"), -float("inf"), 3e38, -0.0, 1e-45)))
+    _sign(changed, data, spans)
+    return bytes(changed)
+
+
+def _spans(data: bytes) -> dict[str, tuple[int, int]]:
+    """Where a file's block, vectors and scales are, from start to end."""
+    found, base = {}, -(-mapped(data).end // ALIGNMENT) * ALIGNMENT
+    for name, width in ((BLOCK, 1), (VECTORS, 4), (SCALES, 4)):
+        at = data.index(struct.pack("<Q", len(name)) + name.encode()) + 8 + len(name)
+        axes, count, _, offset = struct.unpack_from("<IQIQ", data, at)
+        assert axes == 1
+        found[name] = (base + offset, base + offset + count * width)
+    return found
+
+
+def _sign(changed: bytearray, good: bytes, spans: dict[str, tuple[int, int]]) -> None:
+    """Make the checksum true again: of the settings, which are those of the good file, and of what was changed."""
+    with tempfile.NamedTemporaryFile(suffix=".gguf") as file:
+        file.write(good)
+        file.flush()
+        settings = settings_text(open_gguf(Path(file.name)).metadata)
+    block, vectors, scales = (bytes(changed[start:end]) for start, end in spans.values())
+    crc = zlib.crc32(settings, zlib.crc32(vectors + scales, zlib.crc32(block)))
+    at = good.index(CHECKSUM_KEY.encode()) + len(CHECKSUM_KEY) + 4
+    _put(changed, "<I", at, crc)
+
+
+def _put(data: bytearray, form: str, at: int, number: int | float) -> None:
+    struct.pack_into(form, data, at, number if form == "<f" else number % 256 ** struct.calcsize(form))
 
 
 def _odd(rng: random.Random) -> int:

@@ -14,6 +14,11 @@ from duologue.audio import Audio
 from duologue.audio_files import read_audio
 from duologue.codes_file import read_codes, write_codes
 from duologue.conversation_file import read_turns, write_turns
+from duologue.engine.base import FrameRequest, FrameSampling
+from duologue.engine.native_engine import NativeEngine
+from duologue.engine.packed_file import load_part, packed_for_file
+from duologue.engine.quantize import PLANS
+from duologue.engine.unpacking import unpacked
 from duologue.text.script import parse_script
 from duologue.voice import Voice
 from duologue.weights.checkpoint import open_checkpoint
@@ -30,9 +35,10 @@ from duologue.weights.whole_model import read_whole, write_whole
 from tests.tiny import speech_like, write_tiny_model
 from tests.weights.gguf_models import codec_part, csm_part, tokenizer_json
 
-from .gguf_mutations import mutate_gguf
+from .gguf_mutations import mutate_gguf, mutate_packed
 from .mutations import mutate
 
+PACKED = ("float32", "int8", "compact")
 SCRIPT = "[0]Hello there. [1]Hi! How are you?\n[0] Fine, thanks; it's 10:30 already."
 
 
@@ -64,10 +70,12 @@ def make_targets(folder: Path) -> list[Target]:
     index = {"metadata": {}, "weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors"}}
     (folder / "index.json").write_text(json.dumps(index))
     _write_gguf(folder, plain)
+    _write_packed(folder, model)
     return [
         Target("csm weights", (model / "csm.safetensors", plain / "csm.safetensors"), _csm),
         Target("codec weights", (model / "codec.safetensors",), load_mimi),
         Target("gguf model weights", (folder / "whole.gguf", folder / "rounded.gguf"), _gguf, mutate_gguf),
+        Target("gguf engine weights", tuple(folder / f"own-{plan}.gguf" for plan in PACKED), _engine, mutate_packed),
         Target("gguf backbone weights", (folder / "backbone.gguf",), _backbone, mutate_gguf),
         Target("gguf codec weights", (folder / "mimi.gguf",), load_mimi, mutate_gguf),
         Target("model card", (model / "model.json",), _card),
@@ -90,6 +98,32 @@ def _write_gguf(folder: Path, plain: Path) -> None:
     write_llama_csm(csm_part(), target, "F16", tokenizer=tokenizer_json())
     (folder / "backbone.gguf").write_bytes((folder / "pr" / "m-backbone.gguf").read_bytes())
     write_llama_mimi(codec_part(), folder / "mimi.gguf", "F32")
+
+
+def _write_packed(folder: Path, model: Path) -> None:
+    """Files in the CPU engine's form."""
+    whole = read_whole(locate(model))
+    for plan in PACKED:
+        packed = packed_for_file(whole.csm.config, whole.csm.arrays, PLANS[plan])
+        write_whole(whole, folder / f"own-{plan}.gguf", packed=packed)
+
+
+def _engine(path: Path) -> object:
+    """The engine itself: a past of a few rows, and frames drawn from whatever comes out of the weights."""
+    files = locate(path, HubAccess(offline=True))
+    if files.packed is None:
+        return _gguf(path)
+    engine = NativeEngine(load_part(files.packed))
+    config, cache = engine.config, engine.new_cache()
+    rows = np.full((4, config.columns), -1, np.int64)
+    rows[:, : config.num_codebooks] = 1
+    engine.prefill(cache, rows[:3], np.arange(3))
+    drawn = [engine.frames([FrameRequest(cache, rows[3], 3 + i, i, FrameSampling())]) for i in range(2)]
+    codes = np.array([frame.codes for frames in drawn for frame in frames])
+    assert ((codes >= 0) & (codes < config.codebook_size)).all(), "a code that does not exist"
+    for array in unpacked(engine.packed).values():
+        as_floats(array)
+    return [Voice.from_parts(voice.card, voice.arrays, "fuzz") for voice in files.stored_voices]
 
 
 def _gguf(path: Path) -> object:
