@@ -18,7 +18,7 @@ FLOORS = [
     {"mimi", "csm", "text"},
     {"weights"},
     {"engine"},
-    {"voice", "speech_checks", "longtext", "spoken_context", "speaking", "conversation", "conversation_file"},
+    {"voice", "speech_checks", "longtext", "spoken_context", "pacing", "speaking", "conversation", "conversation_file"},
     {"reading", "api"},
     {"compat"},
     {"corpus", "training", "evaluation"},

@@ -20,6 +20,7 @@ from .engine.base import FrameSampling, Sampling
 from .engine.generator import Limits, Utterance, generate_frames
 from .errors import EmptySpeech, InputError, SpeechError
 from .longtext import SentenceJoiner
+from .pacing import Pace
 from .speech_checks import Expectation, LoopWatch, check_speech
 from .spoken_context import HeardTurn, SpokenContext
 from .timebase import FRAMES_PER_SECOND, samples_to_seconds, seconds_to_frames
@@ -102,6 +103,7 @@ class Codec(Protocol):
     """Sound to codes and back, for one conversation partner at a time."""
 
     fingerprint: str  # tells codecs apart; codes are only good for the codec that made them
+    exact_pieces: bool  # whether its samples are the same, bit for bit, however a stream's frames are cut into calls
 
     def encode(self, samples: Samples) -> Codes:
         """Samples (N,) as codes (K,T)."""
@@ -141,7 +143,20 @@ class _Attempt:
     decoder: Decoder
     max_frames: int
     limited: bool  # the caller's limit is the tighter one
+    waiting: list[Codes] = field(default_factory=list)  # drawn and not decoded, (K,) each
     chunks: list[Samples] = field(default_factory=list)
+
+    def decode(self) -> Samples:
+        """The waiting frames as sound."""
+        self.chunks.append(self.decoder.decode(np.stack(self.waiting, axis=1)))
+        self.waiting.clear()
+        return self.chunks[-1]
+
+    def sound(self) -> Samples:
+        """All of it so far."""
+        if self.waiting:
+            self.decode()
+        return np.concatenate(self.chunks) if self.chunks else np.zeros(0, np.float32)
 
     @property
     def stop(self) -> str:
@@ -181,6 +196,7 @@ class Speech:
         self._elapsed = 0.0
         self.unfinished: Samples = np.zeros(0, np.float32)  # of the sentence that was being held back when it broke off
         self._hold = False
+        self._pace = Pace(live=True, together=codec.exact_pieces)
         self._iterator = self._speak()
 
     def __iter__(self) -> Iterator[Samples]:
@@ -202,6 +218,7 @@ class Speech:
     def checked(self) -> Speech:
         """The same speech, but each sentence leaves only once it is good, so that it can still be tried again."""
         self._hold = True
+        self._pace = Pace(live=False, together=self._codec.exact_pieces)
         return self
 
     def collect(self) -> Audio:
@@ -263,8 +280,8 @@ class Speech:
                 raise
             except BaseException:
                 self._context.abandon()
-                if self._hold and attempt.chunks:
-                    self.unfinished = np.concatenate(attempt.chunks)
+                if self._hold and attempt.utterance.codes:
+                    self.unfinished = attempt.sound()
                 raise
             start = samples_to_seconds(self._samples)
             self._keep(sentence, attempt, seed, number + 1, start)
@@ -285,24 +302,34 @@ class Speech:
         return _Attempt(utterance, decoder, max_frames, limited)
 
     def _frames(self, sentence: Sentence, attempt: _Attempt) -> Iterator[Samples]:
-        """Draw, decode and check frame by frame, and the whole at the end."""
+        """Draw and check frame by frame, decode as the pace allows, and check the whole at the end."""
         watch = LoopWatch()
+        self._pace.resume()
         for frame in generate_frames(self._context.engine, attempt.utterance):
             if self._options.check:
                 watch.push(frame.codes)
-            chunk = attempt.decoder.decode(frame.codes[:, None])
-            attempt.chunks.append(chunk)
-            if not self._first_audio:
-                self._first_audio = self._elapsed + time.perf_counter() - self._resumed
-            yield chunk
+            attempt.waiting.append(frame.codes)
+            if self._pace.ready(len(attempt.waiting)):
+                yield self._decoded(attempt)
+                self._pace.resume()
+        if attempt.waiting:
+            yield self._decoded(attempt)
         if not self._options.check:
             if not attempt.chunks:
                 raise EmptySpeech("The model ended its turn without a frame.")
             return
-        samples = np.concatenate(attempt.chunks) if attempt.chunks else np.zeros(0, np.float32)
+        samples = attempt.sound()
         ended = attempt.stop == "end"
         expected = Expectation.of_text(sentence.text)
         check_speech(sentence.text, samples, ended=ended, limited=attempt.limited and not ended, expected=expected)
+
+    def _decoded(self, attempt: _Attempt) -> Samples:
+        frames = len(attempt.waiting)
+        chunk = attempt.decode()
+        if not self._first_audio:
+            self._first_audio = self._elapsed + time.perf_counter() - self._resumed
+        self._pace.leave(frames)
+        return chunk
 
     def _keep(self, sentence: Sentence, attempt: _Attempt, seed: int, tries: int, start: float = 0.0) -> None:
         """Make the spoken sentence part of the past, and of the report."""

@@ -188,7 +188,7 @@ def test_an_end_that_is_not_allowed_is_not_spoken() -> None:
     np.testing.assert_array_equal(held.codes, plain.frames([with_sampling(start(plain), GREEDY, False)])[0].codes)
 
 
-@pytest.mark.parametrize("plan", ["float32", "bfloat16", "int8", "int4-g64"])
+@pytest.mark.parametrize("plan", ["float32", "float16", "bfloat16", "int8", "int4-g64"])
 @pytest.mark.parametrize("name", ["plain", "odd"])
 def test_a_row_in_company_is_what_it_is_alone(name: str, plan: str) -> None:
     """Bit for bit, whatever the others' lengths, positions, seeds and settings; rows join and leave."""

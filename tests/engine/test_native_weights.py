@@ -12,7 +12,7 @@ import torch
 from duologue.csm.frames import lay_out
 from duologue.engine import native_model
 from duologue.engine.base import FrameRequest, FrameSampling
-from duologue.engine.native_engine import NativeEngine
+from duologue.engine.native_engine import NativeEngine, available_paths
 from duologue.engine.packed import PackedModel, load_packed, pack_model, save_packed
 from duologue.engine.pieces import check_shapes, expected_shapes
 from duologue.engine.quantize import PLANS, Format, signal_to_noise_db, unpack
@@ -26,9 +26,9 @@ def arrays(config: object, seed: int = 0) -> dict[str, np.ndarray]:
     return {name: tensor.detach().numpy() for name, tensor in build(config, seed).state_dict().items()}  # type: ignore[arg-type]
 
 
-def hidden_of(packed: PackedModel) -> np.ndarray:
+def hidden_of(packed: PackedModel, path: str = "auto") -> np.ndarray:
     """The hidden state after a prompt."""
-    engine = NativeEngine(packed)
+    engine = NativeEngine(packed, path=path)
     grid = lay_out(packed.config, dialogue(packed.config, [(5, 30), (9, None)]))
     cache = engine.new_cache()
     engine.prefill(cache, grid.rows[:-1], grid.positions[:-1])
@@ -41,7 +41,7 @@ def test_the_expected_tensors_are_the_modules(config: object) -> None:
     assert {name: array.shape for name, array in weights.items()} == expected_shapes(config)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("plan", ["bfloat16", "int8", "int4", "compact"])
+@pytest.mark.parametrize("plan", ["float16", "bfloat16", "int8", "int4", "compact"])
 @pytest.mark.parametrize("config", BOTH, ids=["plain", "aligned"])
 def test_a_rounded_network_is_the_torch_network_of_its_rounded_weights(config: object, plan: str) -> None:
     """Put what the kernels see back into the module: what is left is the rounding of activations and of the cache."""
@@ -99,7 +99,16 @@ def test_half_precision_arrays_give_the_same_network() -> None:
     np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize("plan", ["float32", "int8", "int4", "compact"])
+@pytest.mark.parametrize("path", available_paths())
+def test_weights_that_were_float16_stay_what_they_were(path: str) -> None:
+    """Tiny ones too, below float16's own range of full precision."""
+    halves = {name: (array * 2.0**-10).astype(np.float16) for name, array in arrays(ALIGNED).items()}
+    exact, half = (hidden_of(pack_model(ALIGNED, halves, PLANS[plan]), path) for plan in ("float32", "float16"))
+    assert np.abs(exact).max() > 0
+    np.testing.assert_array_equal(half, exact)
+
+
+@pytest.mark.parametrize("plan", ["float32", "float16", "int8", "int4", "compact"])
 def test_a_file_of_packed_weights_speaks_as_its_source(plan: str, tmp_path: Path) -> None:
     packed = pack_model(ALIGNED, arrays(ALIGNED), PLANS[plan])
     path = tmp_path / "deep" / "model.packed"

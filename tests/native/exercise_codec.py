@@ -6,7 +6,9 @@ import numpy as np
 
 from duologue.engine.native_engine import available_paths
 from duologue.mimi.config import MimiConfig, QuantizerConfig, SeanetConfig, TransformerConfig
+from duologue.mimi.spectral_config import SpectralConfig
 from duologue.mimi.torchless.native import WEIGHT_KINDS, NativeMimi
+from duologue.mimi.torchless.native_spectral import NativeSpectral
 from duologue.mimi.torchless.tensors import Floats, Tensors
 
 CONFIGS = [
@@ -23,6 +25,24 @@ CONFIGS = [
         quantizer=QuantizerConfig(codebooks=4, entries=37, width=33, semantic=2),
     ),
 ]
+SPECTRAL = [
+    MimiConfig(
+        2,
+        "spectral",
+        None,
+        SpectralConfig(dim=1, encoder_blocks=1, decoder_blocks=1, kernel=1, expansion=1),
+        TransformerConfig(1, 1, 1, 1),
+        QuantizerConfig(2, 1, 1, 1),
+    ),
+    MimiConfig(
+        36,
+        "spectral",
+        None,
+        SpectralConfig(dim=33, encoder_blocks=1, decoder_blocks=2, kernel=4, expansion=2),
+        TransformerConfig(layers=1, heads=3, hidden=70, context=67),
+        QuantizerConfig(codebooks=4, entries=37, width=33, semantic=2),
+    ),
+]
 
 
 class RandomTensors(Tensors):
@@ -37,7 +57,7 @@ class RandomTensors(Tensors):
 
 
 def exercise_codecs() -> int:
-    """Every weight kind and path: one stream in pieces, then more streams than pass at once. Returns frames spoken."""
+    """Every front end, weight kind and path, in pieces, and more streams than pass at once. Returns frames spoken."""
     spoken = 0
     for number, config in enumerate(CONFIGS):
         for kind in WEIGHT_KINDS:
@@ -46,6 +66,23 @@ def exercise_codecs() -> int:
                     config, RandomTensors({}), decoder_weights=kind, encoder_weights=kind, threads=1 + number, path=path
                 )
                 spoken += speak(mimi)
+    for config in SPECTRAL:
+        for kind in WEIGHT_KINDS:
+            for path in available_paths():
+                spoken += speak_spectral(NativeSpectral(config, RandomTensors({}), decoder_weights=kind, path=path))
+    return spoken
+
+
+def speak_spectral(mimi: NativeSpectral) -> int:
+    """Codes that the codec heard, spoken again."""
+    books, frame = mimi.config.quantizer.codebooks, mimi.config.frame_samples
+    random = np.random.default_rng(1)
+    hearing, speaking, spoken = mimi.init_encode_state(), mimi.init_decode_state(), 0
+    for frames in (1, 2, 33, 5):
+        codes, _ = mimi.encode_step(random.standard_normal(frames * frame, np.float32), books, hearing)
+        sound, _ = mimi.decode_step(codes[: random.integers(1, books + 1)], speaking)
+        assert len(sound) == frames * frame
+        spoken += frames
     return spoken
 
 

@@ -10,12 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duologue.engine.native_engine import available_paths
-from duologue.engine.quantize import BFLOAT16, FLOAT32, Format, multiply, pack, packed_bytes, signal_to_noise_db, unpack
+from duologue.engine.quantize import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    Format,
+    multiply,
+    pack,
+    packed_bytes,
+    signal_to_noise_db,
+    unpack,
+)
 from duologue.errors import InputError
 from duologue.native import binding
 
 INTEGERS = [Format(kind, group) for kind in ("int8", "int4", "uneven4", "uneven3") for group in (32, 64, 128)]
-FORMATS = [FLOAT32, BFLOAT16, *INTEGERS]
+FORMATS = [FLOAT32, BFLOAT16, FLOAT16, *INTEGERS]
 NAMES = [f"{format.kind}-{format.group}" for format in FORMATS]
 PATHS = available_paths()
 

@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import BackendUnavailable, InputError, LayoutMismatch
 from ..weights.load import ModelFiles
 from .base import Engine
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     AnyCodec = SoundCodec | TorchlessSoundCodec
 
-SMALL_PARAMETERS = 200_000_000  # up to here float32 weights fit and one core is enough; beyond, int8 and all cores
+SMALL_PARAMETERS = 200_000_000  # up to here weights as they are fit and one core is enough; beyond, int8 and all cores
 _log = logging.getLogger(__name__)
 
 
@@ -66,8 +68,9 @@ def _assemble_native(files: ModelFiles, plan: str) -> tuple[Engine, AnyCodec]:
     large = _is_large(files)
     if files.packed is not None:
         return _assemble_packed(files, files.packed, plan, _cores() if large else 1)
-    chosen = named_plan(plan or usual_plan(large))
     weights = read_csm(files.csm, as_arrays=True)
+    halves = all(array.dtype == np.float16 for array in weights.tensors.values())
+    chosen = named_plan(plan or usual_plan(large, halves))
     packed = _packed(files, weights, chosen.name) if large else pack_model(weights.config, weights.tensors, chosen)
     network = NativeEngine(packed, threads=_cores() if large else 1)
     exact: WeightKind = "float32" if chosen.name == "float32" else "float16"
@@ -107,9 +110,13 @@ def named_weights(files: ModelFiles, *, as_arrays: bool = False) -> CsmWeights:
     return CsmWeights(files.packed.config, arrays, "duologue-gguf")
 
 
-def usual_plan(large: bool) -> str:
-    """The weight format that the native engine takes by itself; `large`: more than SMALL_PARAMETERS weights."""
-    return "int8" if large else "float32"
+def usual_plan(large: bool, halves: bool = True) -> str:
+    """The weight format that the native engine takes by itself; `large`: more than SMALL_PARAMETERS weights.
+
+    Small models lose nothing: `halves`, weights that lie in their file as float16, stay what they are, others are
+    read as float32.
+    """
+    return "int8" if large else "float16" if halves else "float32"
 
 
 def usual_engine(large: bool) -> str:

@@ -32,6 +32,7 @@ class SoundCodec:
         self.config: MimiConfig = mimi.config
         self._lock = threading.Lock()  # torch modules are shared by conversations in several threads
         self.fingerprint = _fingerprint(mimi)
+        self.exact_pieces = False  # torch rounds larger products otherwise
 
     @property
     def frame_samples(self) -> int:

@@ -72,6 +72,8 @@ struct dl_codec {
     float rope_base, norm_eps;
     int32_t codebooks, entries, code_width, semantic;
     int32_t kind, threads;  // of weights: 0 float32, 1 bfloat16, 2 float16
+    int32_t spectral_dim;   // 0: SEANet; else the spectral front end, whose depthwise convolutions are `kernel` hops wide
+    int32_t blocks, expansion, hop_values;  // hop_values: the numbers of one hop on the outer side, in place of samples
     const char* path;
 };
 
@@ -109,7 +111,7 @@ DUOLOGUE_API void dl_codec_free(void* codec);
 DUOLOGUE_API const char* dl_codec_path(void* codec);
 DUOLOGUE_API int64_t dl_codec_state_bytes(void* codec);  // of one stream; zeros before its first frame
 DUOLOGUE_API int64_t dl_codec_weight_bytes(void* codec);
-// codes (streams, books, frames), samples (streams, frames * frame), latents null or (streams, frames, width).
+// codes (streams, books, frames), samples (streams, frames * frame; spectral: frames * 8 hops * hop_values), latents null or (streams, frames, width).
 DUOLOGUE_API int dl_codec_decode(void* codec, void* const* states, int64_t streams, const int64_t* codes, int64_t books,
                                  int64_t frames, float* samples);
 DUOLOGUE_API int dl_codec_encode(void* codec, void* const* states, int64_t streams, const float* samples, int64_t frames,

@@ -117,6 +117,7 @@ class CCodec(c.Structure):
         ("rope_base", c.c_float),
         ("norm_eps", c.c_float),
         *[(name, c.c_int32) for name in ("codebooks", "entries", "code_width", "semantic", "kind", "threads")],
+        *[(name, c.c_int32) for name in ("spectral_dim", "blocks", "expansion", "hop_values")],
         ("path", c.c_char_p),
     ]
 

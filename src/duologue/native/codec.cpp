@@ -12,14 +12,24 @@ constexpr int64_t kResampling = 2, kMostFrameSamples = 1 << 17;
 
 class Awake {
    public:
-    explicit Awake(Team& team) : team_(team) { team_.begin_frame(); }
+    Awake(Team& team, int kind) : team_(team) { team_.begin_frame(kind); }
     ~Awake() { team_.end_frame(); }
 
    private:
     Team& team_;
 };
 
+// Numbers on the outer side of the front end for one frame of codes.
+int64_t spectral_frame(const dl_codec& sizes) {
+    const int32_t each[] = {sizes.spectral_dim, sizes.hop_values, sizes.expansion, sizes.kernel, sizes.blocks, sizes.width};
+    const int32_t most[] = {1 << 13, 1 << 13, 16, 64, 256, 1 << 13};
+    for (int i = 0; i < 6; i++)
+        if (each[i] < (i == 4 ? 0 : 1) || each[i] > most[i]) throw std::invalid_argument("no codec has such sizes");
+    return kResampling * kHopsPerLatent * sizes.hop_values;
+}
+
 int64_t frame_samples(const dl_codec& sizes) {
+    if (sizes.spectral_dim != 0) return spectral_frame(sizes);
     if (sizes.ratio_count < 1 || sizes.ratio_count > 8 || sizes.filters < 1 || sizes.filters > 1 << 20 || sizes.width < 1 ||
         sizes.width > 1 << 20 || sizes.compress < 1 || sizes.filters % sizes.compress != 0 || sizes.residual_layers < 1 ||
         sizes.residual_layers > 16 || sizes.dilation_base < 1 || sizes.dilation_base > 8 || sizes.kernel < 1 ||
@@ -35,6 +45,18 @@ int64_t frame_samples(const dl_codec& sizes) {
     return samples;
 }
 
+template <class Kind>
+std::unique_ptr<Front> built(Builder& builder, const dl_codec& sizes) {
+    auto front = std::make_unique<Kind>();
+    if (sizes.decodes) front->build_decoder(builder, sizes);
+    else front->build_encoder(builder, sizes);
+    return front;
+}
+
+std::unique_ptr<Front> build_front(Builder& builder, const dl_codec& sizes) {
+    return sizes.spectral_dim != 0 ? built<Spectral>(builder, sizes) : built<Chain>(builder, sizes);
+}
+
 int64_t steps_seen(const uint8_t* state) {
     int64_t seen;
     memcpy(&seen, state, 8);
@@ -45,7 +67,11 @@ int64_t steps_seen(const uint8_t* state) {
 }  // namespace
 
 Codec::Codec(const dl_codec& sizes, TensorReader tensors)
-    : sizes_(sizes), frame_samples_(frame_samples(sizes)), kernels_(select_kernels(sizes.path)), team_(sizes.threads) {
+    : sizes_(sizes),
+      frame_samples_(frame_samples(sizes)),
+      frame_steps_(sizes.spectral_dim != 0 ? kResampling * kHopsPerLatent : frame_samples_),
+      kernels_(select_kernels(sizes.path)),
+      team_(sizes.threads) {
     if (kernels_ == nullptr) throw std::invalid_argument("this CPU or build lacks the path");
     if (sizes.kind < 0 || sizes.kind > 2) throw std::invalid_argument("unknown kind of weights");
     Builder builder{&tensors, &store_, &state_, static_cast<PanelKind>(sizes.kind)};
@@ -58,9 +84,9 @@ Codec::Codec(const dl_codec& sizes, TensorReader tensors)
         upsample_ = tensors.padded(2 * kResampling * width);
         upsample_past_ = state_.take(width);
         transformer_.build(builder, transformer, most_steps);
-        chain_.build_decoder(builder, sizes);
+        front_ = build_front(builder, sizes);
     } else {
-        chain_.build_encoder(builder, sizes);
+        front_ = build_front(builder, sizes);
         transformer_.build(builder, transformer, most_steps);
         ConvShape shape{width, width, 2 * kResampling, kResampling};
         shape.bias = false;
@@ -91,7 +117,7 @@ void Codec::in_pieces(uint8_t* const* states, int64_t streams, int64_t frames, c
             if (states[s] == states[other]) throw std::invalid_argument("two streams share one state");
         steps_seen(states[s]);
     }
-    Awake awake(team_);
+    Awake awake(team_, 0);
     for (int64_t stream = 0; stream < streams; stream += kPieceFrames) {
         const int64_t here = std::min<int64_t>(kPieceFrames, streams - stream), most = kPieceFrames / here;
         for (int64_t frame = 0; frame < frames; frame += most) {
@@ -129,7 +155,7 @@ void Codec::decode_piece(const Pass& pass, const Piece& piece, const int64_t* co
     quantizer_.decode(pass, code_at, books, piece.frames, latents_.get());
     upsample(pass, piece.frames);
     transformer_.run(pass, steps_.get(), piece.frames * kResampling);
-    const float* sound = chain_.run(pass, steps_.get(), piece.frames * kResampling);
+    const float* sound = front_->run(pass, steps_.get(), piece.frames * kResampling);
     const int64_t count = piece.frames * frame_samples_;
     for (int64_t s = 0; s < piece.streams; s++)
         std::copy_n(sound + s * count, count, samples + ((piece.stream + s) * frames + piece.frame) * frame_samples_);
@@ -166,7 +192,7 @@ void Codec::encode_piece(const Pass& pass, const Piece& piece, const float* samp
     const int64_t count = piece.frames * frame_samples_, width = sizes_.width, steps = piece.frames * kResampling;
     for (int64_t s = 0; s < piece.streams; s++)
         std::copy_n(samples + ((piece.stream + s) * frames + piece.frame) * frame_samples_, count, &sound_[s * count]);
-    const float* x = chain_.run(pass, sound_.get(), count);
+    const float* x = front_->run(pass, sound_.get(), piece.frames * frame_steps_);
     std::copy_n(x, pass.streams * steps * width, steps_.get());
     transformer_.run(pass, steps_.get(), steps);
     downsample_.run(pass, steps_.get(), steps, false, Then::kStore, latents_.get());

@@ -1,41 +1,16 @@
 // Mimi whole, in one direction each: samples to codes, codes to samples, in pieces of any size, for several streams.
+// With the spectral front end, the numbers of a hop's spectrum stand in the samples' place.
 // Knows no files and no threads but its team's.
 #pragma once
 
 #include <memory>
 #include <mutex>
 
-#include "abi.h"
-#include "codec_layers.h"
+#include "codec_front.h"
 #include "codec_quantizer.h"
 #include "codec_transformer.h"
 
 namespace duologue {
-
-// The convolutional half beside the transformer, in either direction.
-class Chain {
-   public:
-    void build_encoder(Builder& builder, const dl_codec& sizes);
-    void build_decoder(Builder& builder, const dl_codec& sizes);
-    const float* run(const Pass& pass, const float* x, int64_t steps) const;  // valid until the next run
-
-   private:
-    struct Stage {
-        Conv conv;
-        bool activate;     // an ELU before it
-        int64_t unfolded;  // steps of output per column: an upsampling's stride
-        std::vector<std::pair<Conv, Conv>> residuals;  // after it: look, mix
-    };
-    void add(Builder& builder, const ConvShape& shape, int64_t unfolded, bool activate, int64_t residuals,
-             const dl_codec& sizes);
-    const float* run_residuals(const Pass& pass, const Stage& stage, float* x, int64_t steps) const;
-
-    std::vector<Stage> stages_;
-    int64_t steps_ = 0;  // of the largest piece, where the chain has been built to
-    int64_t floats_ = 0, inner_floats_ = 0;
-    Buffer<float> first_, second_, inner_;
-    void allocate();
-};
 
 class Codec {
    public:
@@ -64,13 +39,13 @@ class Codec {
     void check(int64_t streams, int64_t frames, int64_t books, bool decoding) const;
 
     dl_codec sizes_;
-    int64_t frame_samples_ = 0;
+    int64_t frame_samples_ = 0, frame_steps_ = 0;  // of a frame; a step is one column of the front end's outer side
     const Kernels* kernels_;
     PanelStore store_;
     StateLayout state_;
     Quantizer quantizer_;
     WindowedTransformer transformer_;
-    Chain chain_;
+    std::unique_ptr<Front> front_;
     Conv downsample_;
     std::vector<float> upsample_;  // [4][width]
     int64_t upsample_past_ = 0;

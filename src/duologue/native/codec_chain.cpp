@@ -1,7 +1,7 @@
-// SEANet's convolutions, stage by stage; see codec.h.
+// SEANet's convolutions, stage by stage; see codec_front.h.
 #include <algorithm>
 
-#include "codec.h"
+#include "codec_front.h"
 
 namespace duologue {
 

@@ -1,6 +1,7 @@
 // The codec's kernels, written once over 16 lanes; included by kernels_body.h, whose rules hold here too.
 
-constexpr int kBlockTiles = kMaxColumns >= 8 ? kPanelTiles : 1;  // 4 x 6 sums fill 32 wide registers, 1 x 6 fill 16 narrow
+// 4 x 6 sums fill 32 wide registers; of 16 narrow ones, of which a tile takes two, 12 hold sums.
+constexpr int block_tiles(int columns) { return kMaxColumns >= 8 || columns == 1 ? kPanelTiles : columns <= 3 ? 2 : 1; }
 
 static inline Lanes lanes_load_some(const float* p, int count) {
     if (count >= 16) return lanes_load(p);
@@ -85,9 +86,10 @@ static void panel_block(const Panels& w, int panel, int tile, const float* const
 
 template <PanelKind KIND, int COLUMNS>
 static void panel_columns(const Panels& w, int panel, const float* const* x, float* const* y, const Finish& finish) {
+    constexpr int kTogether = block_tiles(COLUMNS);
     int tile = 0;
     const int tiles = w.tiles_of(panel);
-    for (; tile + kBlockTiles <= tiles; tile += kBlockTiles) panel_block<KIND, kBlockTiles, COLUMNS>(w, panel, tile, x, y, finish);
+    for (; tile + kTogether <= tiles; tile += kTogether) panel_block<KIND, kTogether, COLUMNS>(w, panel, tile, x, y, finish);
     for (; tile < tiles; tile++) panel_block<KIND, 1, COLUMNS>(w, panel, tile, x, y, finish);
 }
 

@@ -2,7 +2,6 @@
 #include "codec_store.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -12,36 +11,12 @@
 #include <sys/mman.h>
 #endif
 
+#include "half_floats.h"
+
 namespace duologue {
 namespace {
 
 constexpr int64_t kBlock = 16 << 20, kLargePage = 2 << 20;
-
-uint16_t bfloat16_bits(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, 4);
-    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-uint16_t float16_bits(float value) {  // to nearest even; the caller keeps magnitudes below 2^15
-    const float magnitude = std::fabs(value);
-    const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
-    if (!(magnitude >= 6.103515625e-5f)) return sign | static_cast<uint16_t>(std::nearbyint(magnitude * 16777216.0f));
-    uint32_t bits;
-    memcpy(&bits, &magnitude, 4);
-    bits += 0xfff + (bits >> 13 & 1);
-    return sign | static_cast<uint16_t>(std::min<uint32_t>((bits >> 13) - (112 << 10), 0x7bff));
-}
-
-// The power of two that brings the largest weight to 2^14..2^15, so that small ones keep their digits.
-float float16_scale(const float* weights, int64_t count) {
-    float most = 0.0f;
-    for (int64_t i = 0; i < count; i++) most = std::max(most, std::fabs(weights[i]));
-    if (!(most > 0.0f) || !std::isfinite(most)) return 1.0f;
-    int exponent;
-    std::frexp(most, &exponent);
-    return std::ldexp(1.0f, std::clamp(exponent - 15, -100, 100));
-}
 
 }  // namespace
 
@@ -82,7 +57,7 @@ Panels PanelStore::pack(PanelKind kind, int64_t rows, int64_t cols, const float*
         for (int col = 0; col < out.cols; col++) {
             const float value = weights[row * cols + col];
             const int64_t i = col * width + row % kPanelRows;
-            const uint16_t rounded = kind == PanelKind::kBfloat16 ? bfloat16_bits(value) : float16_bits(value * inverse);
+            const uint16_t rounded = kind == PanelKind::kBfloat16 ? bfloat16_of_float(value) : half_of_float(value * inverse);
             if (kind == PanelKind::kFloat32) memcpy(start + i * 4, &value, 4);
             else memcpy(start + i * 2, &rounded, 2);
         }

@@ -21,7 +21,7 @@ class Stopwatch {
 // The helpers' frame; the team sleeps again however the frame ends.
 class Awake {
    public:
-    explicit Awake(Team& team) : team_(team) { team_.begin_frame(); }
+    Awake(Team& team, int kind) : team_(team) { team_.begin_frame(kind); }
     ~Awake() { team_.end_frame(); }
 
    private:
@@ -91,7 +91,7 @@ void Engine::prefill(Cache& cache, const int64_t* rows, const int64_t* positions
     for (int64_t i = 0; i < count; i++) check_row(rows + i * columns_, positions[i]);
     if (count > (1 << 24) - cache.length()) throw std::invalid_argument("a cache can't hold so many rows");
     Stopwatch watch(&times_.prefill);
-    Awake awake(team_);
+    Awake awake(team_, 0);
     for (int64_t start = 0; start < count; start += kPrefillBlock) {
         const int here = static_cast<int>(std::min<int64_t>(kPrefillBlock, count - start));
         const int slot = cache.extend(here);
@@ -127,7 +127,7 @@ void Engine::project(const Matrix& w, const Input& input, int count, Buffer<floa
 void Engine::frames(const dl_request* requests, int count, int64_t* out) {
     std::lock_guard<std::mutex> lock(mutex_);
     check_requests(requests, count);
-    Awake awake(team_);
+    Awake awake(team_, count);
     int before[kBatch];
     for (int i = 0; i < count; i++) before[i] = static_cast<Cache*>(requests[i].cache)->length();
     try {

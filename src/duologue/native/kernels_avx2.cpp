@@ -168,20 +168,53 @@ inline void dot_uneven4(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* 
     }
 }
 
+// The eight numbers of a byte's columns, ready for a look-up, which minds a byte's low four bits and its highest: bits 0 and
+// 1 are the number's low ones, bit 2 its high one, bit 7 is zero, and what a shift of 16 bits brings over from the neighbour
+// lands on bits 4 to 6.
+struct Threes {
+    __m256i low[2][2];  // [columns 0-3, 4-7][columns 0 and 2, 1 and 3 of the four]
+    __m256i high[4];    // columns 0 and 4, 1 and 5, 2 and 6, 3 and 7
+    explicit Threes(const uint8_t* w) {
+        const __m256i pair = _mm256_set1_epi8(0x33), top = _mm256_set1_epi8(0x44), tops = load32(w + 128);
+        for (int part = 0; part < 2; part++) {
+            const __m256i fours = load32(w + part * 64);
+            low[part][0] = _mm256_and_si256(fours, pair);
+            low[part][1] = _mm256_and_si256(_mm256_srli_epi16(fours, 2), pair);
+        }
+        high[0] = _mm256_and_si256(_mm256_slli_epi16(tops, 2), top);
+        high[1] = _mm256_and_si256(_mm256_slli_epi16(tops, 1), top);
+        high[2] = _mm256_and_si256(tops, top);
+        high[3] = _mm256_and_si256(_mm256_srli_epi16(tops, 1), top);
+    }
+    template <int COLUMN>
+    __m256i number() const {
+        const __m256i two = low[COLUMN / 4][COLUMN % 2], one = high[COLUMN % 4];
+        return _mm256_or_si256(COLUMN % 4 < 2 ? two : _mm256_srli_epi16(two, 4), COLUMN < 4 ? one : _mm256_srli_epi16(one, 4));
+    }
+};
+
 // The same with three bits: two low ones of 16 columns in each of the first two 64 bytes, all high ones in the third.
 template <int COLUMNS>
 inline void dot_uneven3(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* q, int64_t stride) {
     const __m256i levels = signed_levels(kUneven3Levels, 8);
     for (int j = 0; j < 3; j++) ask(w + j * 64);
-    for (int j = 0; j < 8; j++) {
-        const auto level = [&](int at) {
-            const __m256i pair = _mm256_srli_epi16(load32(w + j / 4 * 64 + at), j % 4 * 2);
-            const __m256i top = _mm256_slli_epi16(_mm256_srli_epi16(load32(w + 128 + at), j), 2);
-            const __m256i number = _mm256_or_si256(_mm256_and_si256(pair, _mm256_set1_epi8(3)),
-                                                   _mm256_and_si256(top, _mm256_set1_epi8(4)));
-            return _mm256_shuffle_epi8(levels, number);
+    for (int upper = 0; upper < 2; upper++) {
+        const Threes threes(w + upper * 32);
+        const auto add = [&](int j, __m256i number) {
+            const __m256i level = _mm256_shuffle_epi8(levels, number);
+            for (int c = 0; c < COLUMNS; c++) {
+                __m256i& sum = upper ? acc[c].b : acc[c].a;
+                sum = signed_product(sum, level, four(q + c * stride + j * 4));
+            }
         };
-        add_products<COLUMNS>(acc, level(0), level(32), q + j * 4, stride);
+        add(0, threes.number<0>());
+        add(1, threes.number<1>());
+        add(2, threes.number<2>());
+        add(3, threes.number<3>());
+        add(4, threes.number<4>());
+        add(5, threes.number<5>());
+        add(6, threes.number<6>());
+        add(7, threes.number<7>());
     }
 }
 

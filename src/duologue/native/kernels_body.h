@@ -23,8 +23,9 @@ static inline Lanes exp_lanes(Lanes x) {  // 2^(x log2 e), relative error about 
 
 template <Kind KIND>
 static inline Lanes weights_at(const uint8_t* tile, int k) {
-    return KIND == kFloat32 ? lanes_load(reinterpret_cast<const float*>(tile) + k * 16)
-                            : lanes_load_bfloat16(reinterpret_cast<const uint16_t*>(tile) + k * 16);
+    if (KIND == kFloat32) return lanes_load(reinterpret_cast<const float*>(tile) + k * 16);
+    const uint16_t* half = reinterpret_cast<const uint16_t*>(tile) + k * 16;
+    return KIND == kFloat16 ? lanes_load_half(half) : lanes_load_bfloat16(half);
 }
 
 static inline void put(float* y, Lanes sum, bool add) {
@@ -47,7 +48,10 @@ static void float_block(const Matrix& w, const float* x, int64_t x_stride, float
         }
     }
     for (int t = 0; t < TILES; t++)
-        for (int c = 0; c < COLUMNS; c++) put(y + c * y_stride + (tile + t) * 16, sum[t][c], add);
+        for (int c = 0; c < COLUMNS; c++) {
+            const Lanes whole = KIND == kFloat16 ? lanes_mul(sum[t][c], lanes_set(w.scale)) : sum[t][c];
+            put(y + c * y_stride + (tile + t) * 16, whole, add);
+        }
 }
 
 template <Kind KIND, int COLUMNS>
@@ -116,9 +120,9 @@ static void int_columns(const Matrix& w, const Operand& x, int column, float* y,
 template <Kind KIND, int COLUMNS>
 static void some_columns(const Matrix& w, const Operand& x, float* y, int64_t y_stride, int column, int tile0, int tile1,
                          bool add) {
-    if (KIND >= kInt8) int_columns<KIND, COLUMNS>(w, x, column, y, y_stride, tile0, tile1, add);
+    if (is_quantized(KIND)) int_columns<KIND, COLUMNS>(w, x, column, y, y_stride, tile0, tile1, add);
     else
-        float_columns<KIND == kBfloat16 ? kBfloat16 : kFloat32, COLUMNS>(
+        float_columns<is_quantized(KIND) ? kFloat32 : KIND, COLUMNS>(
             w, x.values + column * x.stride, x.stride, y + column * y_stride, y_stride, tile0, tile1, add);
 }
 
@@ -143,6 +147,7 @@ static void multiply(const Matrix& w, const Operand& x, float* y, int64_t y_stri
         case kInt4: return multiply_kind<kInt4>(w, x, y, y_stride, columns, tile0, tile1, add);
         case kUneven4: return multiply_kind<kUneven4>(w, x, y, y_stride, columns, tile0, tile1, add);
         case kUneven3: return multiply_kind<kUneven3>(w, x, y, y_stride, columns, tile0, tile1, add);
+        case kFloat16: return multiply_kind<kFloat16>(w, x, y, y_stride, columns, tile0, tile1, add);
     }
 }
 

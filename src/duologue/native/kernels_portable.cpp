@@ -30,14 +30,12 @@ inline float float_of_bits(uint32_t bits) {
     memcpy(&v, &bits, 4);
     return v;
 }
-inline float float_of_half(uint16_t h) {
-    const uint32_t sign = static_cast<uint32_t>(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 1023;
-    if (exponent == 0) {
-        const float tiny = static_cast<float>(mantissa) * 5.9604644775390625e-8f;
-        return sign ? -tiny : tiny;
-    }
-    const uint32_t wide = exponent == 31 ? 255 : exponent + 112;
-    return float_of_bits(sign | wide << 23 | mantissa << 13);
+inline float float_of_half(uint16_t h) {  // exponent and mantissa moved into place are 2^112 too small
+    uint32_t bits;
+    const float magnitude = float_of_bits(static_cast<uint32_t>(h & 0x7fff) << 13) * 0x1p112f;
+    memcpy(&bits, &magnitude, 4);
+    const uint32_t endless = (h & 0x7c00) == 0x7c00 ? 0x7f800000u : 0u;
+    return float_of_bits(bits | endless | static_cast<uint32_t>(h & 0x8000) << 16);
 }
 
 inline Lanes lanes_set(float x) { return each([=](int) { return x; }); }

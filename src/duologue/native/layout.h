@@ -2,7 +2,8 @@
 //
 // A matrix (rows x cols) is cut into tiles of 16 rows, so that one vector register holds one weight of 16 outputs and no
 // horizontal sum is ever needed. Inside a tile:
-//   float32, bfloat16   [col][16]
+//   float32, bfloat16   [col][16]; float16 too, relative to the matrix's scale, a power of two: what was float16 before
+//                       stays exactly what it was
 //   int8                blocks of 256 cols; in a block [col / 4][16][4], value + 128, then the block's scales
 //   int4                the same in half bytes, value + 8: of 32 cols the low halves hold the first 16, the high the rest
 //   uneven4             as int4, but a half byte is the number of one of 16 levels that stand closer near zero
@@ -17,7 +18,7 @@
 
 namespace duologue {
 
-enum Kind : int32_t { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2, kInt4 = 3, kUneven4 = 4, kUneven3 = 5 };
+enum Kind : int32_t { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2, kInt4 = 3, kUneven4 = 4, kUneven3 = 5, kFloat16 = 6 };
 
 // Levels with the least squared error for normal weights in groups of 64 whose scale is searched (of either sign).
 constexpr int8_t kUneven4Levels[16] = {-127, -95, -76, -61, -47, -34, -21, -7, 7, 20, 34, 47, 60, 73, 89, 111};
@@ -30,6 +31,8 @@ constexpr int kUnitTiles = 8;    // tiles handed to a thread at once
 
 static inline int64_t round_up(int64_t n, int64_t m) { return (n + m - 1) / m * m; }
 
+constexpr bool is_quantized(Kind kind) { return kind >= kInt8 && kind != kFloat16; }
+
 struct Matrix {
     Kind kind = kFloat32;
     int group = 0;  // columns that share one scale (not float32, bfloat16)
@@ -37,8 +40,8 @@ struct Matrix {
     float scale = 1.0f;
     const uint8_t* data = nullptr;
 
-    bool quantized() const { return kind >= kInt8; }
-    bool uneven() const { return kind >= kUneven4; }
+    bool quantized() const { return is_quantized(kind); }
+    bool uneven() const { return kind == kUneven4 || kind == kUneven3; }
     int value_bits() const { return kind == kInt8 ? 8 : kind == kUneven3 ? 3 : 4; }  // of quantized kinds
     int scale_bytes() const { return kTileRows * (uneven() ? 1 : 2); }               // of one group of a tile
     int tiles() const { return (rows + kTileRows - 1) / kTileRows; }
@@ -46,7 +49,7 @@ struct Matrix {
     int64_t tile_bytes() const {
         const int64_t k = packed_cols();
         if (kind == kFloat32) return k * kTileRows * 4;
-        if (kind == kBfloat16) return round_up(k * kTileRows * 2, 64);
+        if (!quantized()) return round_up(k * kTileRows * 2, 64);
         const int64_t values = k * kTileRows * value_bits() / 8;
         return round_up(values + k / group * scale_bytes() + (uneven() ? kTileRows * 2 : 0), 64);
     }

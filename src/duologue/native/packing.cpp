@@ -6,40 +6,11 @@
 #include <cstring>
 #include <vector>
 
+#include "half_floats.h"
 #include "packing_scales.h"
 
 namespace duologue {
 namespace {
-
-uint16_t half_of_float(float value) {  // round to nearest even; the scales stay within [-1, 1]
-    const float magnitude = std::fabs(value);
-    const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
-    if (!(magnitude >= 6.103515625e-5f)) return sign | static_cast<uint16_t>(std::nearbyint(magnitude * 16777216.0f));
-    uint32_t bits;
-    memcpy(&bits, &magnitude, 4);
-    bits += 0xfff + (bits >> 13 & 1);
-    return sign | static_cast<uint16_t>(std::min<uint32_t>((bits >> 13) - (112 << 10), 0x7bff));
-}
-
-float float_of_half(uint16_t half) {
-    const int exponent = half >> 10 & 31, mantissa = half & 1023;
-    const float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -24)
-                                          : std::ldexp(static_cast<float>(mantissa + 1024), exponent - 25);
-    return half & 0x8000 ? -magnitude : magnitude;
-}
-
-uint16_t bfloat16_of_float(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, 4);
-    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-float float_of_bfloat16(uint16_t value) {
-    const uint32_t bits = static_cast<uint32_t>(value) << 16;
-    float out;
-    memcpy(&out, &bits, 4);
-    return out;
-}
 
 int64_t block_start(const Matrix& m, int64_t block) {
     return block * (kBlockCols * kTileRows * m.value_bits() / 8 + kBlockCols / m.group * m.scale_bytes());
@@ -88,17 +59,21 @@ int64_t row_scale_place(const Matrix& m, int row) {  // uneven kinds: behind all
     return k * kTileRows * m.value_bits() / 8 + k / m.group * m.scale_bytes() + row * 2;
 }
 
-void pack_floats(const Matrix& m, const float* weights, uint8_t* out) {
+// Returns the matrix's scale.
+float pack_floats(const Matrix& m, const float* weights, uint8_t* out) {
+    const float scale = m.kind == kFloat16 ? float16_scale(weights, static_cast<int64_t>(m.rows) * m.cols) : 1.0f;
+    const float inverse = 1.0f / scale;
     for (int row = 0; row < m.rows; row++) {
         uint8_t* tile = out + row / kTileRows * m.tile_bytes();
         for (int col = 0; col < m.cols; col++) {
             const float value = weights[static_cast<int64_t>(row) * m.cols + col];
             const int64_t i = static_cast<int64_t>(col) * kTileRows + row % kTileRows;
-            const uint16_t rounded = bfloat16_of_float(value);
+            const uint16_t rounded = m.kind == kFloat16 ? half_of_float(value * inverse) : bfloat16_of_float(value);
             if (m.kind == kFloat32) memcpy(tile + i * 4, &value, 4);
             else memcpy(tile + i * 2, &rounded, 2);
         }
     }
+    return scale;
 }
 
 void pack_row(const Matrix& m, const float* padded, const float* scales, uint8_t* tile, int row) {
@@ -150,7 +125,7 @@ float scale_at(const Matrix& m, const uint8_t* tile, int row, int group) {  // r
 }  // namespace
 
 bool is_valid(const Matrix& m) {
-    if (m.kind < kFloat32 || m.kind > kUneven3 || m.rows < 1 || m.cols < 1) return false;
+    if (m.kind < kFloat32 || m.kind > kFloat16 || m.rows < 1 || m.cols < 1) return false;
     if (m.rows > 1 << 24 || m.cols > 1 << 20) return false;
     return !m.quantized() || m.group == 32 || m.group == 64 || m.group == 128;
 }
@@ -158,10 +133,7 @@ bool is_valid(const Matrix& m) {
 float pack(const Matrix& shape, const float* weights, uint8_t* out) {
     Matrix m = shape;
     memset(out, 0, m.bytes());
-    if (!m.quantized()) {
-        pack_floats(m, weights, out);
-        return 1.0f;
-    }
+    if (!m.quantized()) return pack_floats(m, weights, out);
     const int cols = m.packed_cols(), groups = cols / m.group;
     std::vector<float> padded(cols, 0.0f), scales(static_cast<size_t>(m.rows) * groups);
     const auto load_row = [&](int row) { std::copy_n(weights + static_cast<int64_t>(row) * m.cols, m.cols, padded.begin()); };
@@ -194,10 +166,10 @@ void unpack(const Matrix& m, float* weights) {
             const int64_t i = static_cast<int64_t>(col) * kTileRows + r;
             if (m.kind == kFloat32) {
                 memcpy(&out, tile + i * 4, 4);
-            } else if (m.kind == kBfloat16) {
+            } else if (!m.quantized()) {
                 uint16_t half;
                 memcpy(&half, tile + i * 2, 2);
-                out = float_of_bfloat16(half);
+                out = m.kind == kFloat16 ? float_of_half(half) * m.scale : float_of_bfloat16(half);
             } else {
                 out = level_at(m, tile, r, col) * scale_at(m, tile, r, col / m.group) * m.scale;
             }

@@ -5,16 +5,12 @@
 #include <cmath>
 #include <cstring>
 
+#include "half_floats.h"
+
 namespace duologue {
 namespace {
 
 constexpr int64_t kWorthSharing = 16384;  // multiply-adds of attention below which a phase of its own costs more
-
-uint16_t bfloat16_of(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, 4);
-    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
 
 }  // namespace
 
@@ -133,8 +129,8 @@ void Stack::remember(const Column& column, int layer, int head, const float* key
     uint8_t *keys = page + shape.keys(layer, head), *values = page + shape.values(layer, head);
     for (int i = 0; i < width; i++) {
         if (shape.bfloat16) {
-            reinterpret_cast<uint16_t*>(keys)[i * kPagePositions + place] = bfloat16_of(key[i]);
-            reinterpret_cast<uint16_t*>(values)[place * width + i] = bfloat16_of(value[i]);
+            reinterpret_cast<uint16_t*>(keys)[i * kPagePositions + place] = bfloat16_of_float(key[i]);
+            reinterpret_cast<uint16_t*>(values)[place * width + i] = bfloat16_of_float(value[i]);
         } else {
             reinterpret_cast<float*>(keys)[i * kPagePositions + place] = key[i];
             reinterpret_cast<float*>(values)[place * width + i] = value[i];

@@ -7,9 +7,10 @@
 namespace duologue {
 namespace {
 
-constexpr int kSpins = 3000;           // pauses before a waiting thread gives its core away: some tens of microseconds
-constexpr double kWaitShare = 0.35;    // of a frame spent waiting: the cores are wanted elsewhere
-constexpr int kFirstRest = 8, kLongestRest = 128;  // frames
+constexpr double kSpinSeconds = 40e-6;  // of waiting, before a thread gives its core away
+constexpr int kSpinsPerLook = 16;       // pauses between two looks at the clock
+constexpr double kWaitShare = 0.35;     // of a frame spent waiting: perhaps one thread alone is quicker
+constexpr int kTrialFrames = 4, kFirstRest = 8, kLongestRest = 128, kPatience = 64;
 
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -20,6 +21,19 @@ inline void pause() {
 }
 
 constexpr uint64_t kField = (1u << 20) - 1;
+
+// True as soon as `ready` is, false after kSpinSeconds.
+template <class Ready>
+bool spin_until(const Ready& ready) {
+    const double start = seconds_now();
+    do {
+        for (int i = 0; i < kSpinsPerLook; i++) {
+            if (ready()) return true;
+            pause();
+        }
+    } while (seconds_now() - start < kSpinSeconds);
+    return ready();
+}
 
 }  // namespace
 
@@ -32,52 +46,64 @@ Team::Team(int threads) {
 }
 
 Team::~Team() {
-    {
-        std::lock_guard<std::mutex> lock(mutex_);
-        quit_ = true;
-    }
-    wake_.notify_all();
+    quit_ = true;
+    phases_.ring();
     for (auto& helper : helpers_) helper.join();
 }
 
-void Team::begin_frame() {
+void Team::begin_frame(int kind) {
     if (helpers_.empty()) return;
-    if (rest_ > 0) {
-        rest_--;
-        rested_frames_++;
-        return;
-    }
-    helping_ = true;
+    kind_ = kind;
+    helping_ = rest_ == 0 || kind == 0;
     frame_start_ = seconds_now();
     frame_wait_ = 0.0;
-    {
-        std::lock_guard<std::mutex> lock(mutex_);
-        awake_ = true;
-    }
-    wake_.notify_all();
 }
 
 void Team::end_frame() {
-    if (!helping_) return;
-    helping_ = false;
-    awake_ = false;
+    if (helpers_.empty()) return;
     waited_seconds_ += frame_wait_;
-    if (frame_wait_ > kWaitShare * (seconds_now() - frame_start_)) {
-        rest_length_ = std::clamp(rest_length_ * 2, kFirstRest, kLongestRest);
-        rest_ = rest_length_;
-    } else {
-        rest_length_ /= 2;
+    if (kind_ != 0) judge(seconds_now() - frame_start_);
+    helping_ = false;
+}
+
+// After a frame: go on like this, try it alone, or come back from that.
+void Team::judge(double seconds) {
+    if (kind_ != judged_kind_) {  // another number of rows: nothing to compare with
+        judged_kind_ = kind_;
+        rest_ = rest_length_ = patience_ = 0;
+        return;
     }
+    if (helping_) {
+        shared_seconds_ = seconds;
+        if (patience_ > 0) patience_--;
+        if (patience_ > 0 || frame_wait_ < kWaitShare * seconds) return;
+        rest_ = kTrialFrames;
+        alone_seconds_ = 0.0;
+        alone_frames_ = 0;
+        return;
+    }
+    rested_frames_++;
+    alone_seconds_ += seconds;
+    alone_frames_++;
+    if (--rest_ > 0) return;
+    if (alone_seconds_ < alone_frames_ * shared_seconds_) {
+        rest_length_ = std::clamp(rest_length_ * 2, kFirstRest, kLongestRest);
+        if (alone_frames_ < rest_length_) rest_ = rest_length_ - alone_frames_;
+        return;
+    }
+    rest_length_ = 0;
+    patience_ = kPatience;
 }
 
 void Team::share(int units, const void* work, Call call) {
     work_ = work;
     call_ = call;
-    done_.store(0, std::memory_order_relaxed);
+    wanted_ += static_cast<uint32_t>(units);
     phase_ = (phase_ + 1) & 0xffffff;
     ticket_.store(phase_ << 40 | static_cast<uint64_t>(units) << 20, std::memory_order_release);
+    phases_.ring();
     work_on_claims();
-    wait_for_units(units);
+    wait_for_units();
 }
 
 bool Team::claim(int* unit) {
@@ -92,41 +118,33 @@ bool Team::claim(int* unit) {
 }
 
 // work_ and call_ are read after the claim: the phase can't end, and they can't change, while a claimed unit is open.
-void Team::work_on_claims() {
+bool Team::work_on_claims() {
     int unit;
-    while (claim(&unit)) {
+    bool any = false;
+    for (; claim(&unit); any = true) {
         call_(work_, unit);
-        done_.fetch_add(1, std::memory_order_release);
+        done_.ring();
     }
+    return any;
 }
 
-void Team::wait_for_units(int units) {
-    for (int spins = 0; spins < 50; spins++) {
-        if (done_.load(std::memory_order_acquire) == units) return;
-        pause();
-    }
+void Team::wait_for_units() {
+    if (done_.count() == wanted_) return;
     const double start = seconds_now();
-    for (int spins = 0; done_.load(std::memory_order_acquire) != units; spins++) {
-        if (spins < kSpins) pause();
-        else std::this_thread::yield();
+    const auto all_done = [this] { return done_.count() == wanted_; };
+    while (!spin_until(all_done)) {
+        const uint32_t seen = done_.count();
+        if (seen != wanted_) done_.sleep(seen);
     }
     frame_wait_ += seconds_now() - start;
 }
 
 void Team::help() {
-    for (int idle = 0; !quit_.load(std::memory_order_relaxed); idle++) {
-        const uint64_t before = ticket_.load(std::memory_order_relaxed);
-        work_on_claims();
-        if (ticket_.load(std::memory_order_relaxed) != before) idle = 0;
-        if (idle < kSpins) {
-            pause();
-        } else if (awake_.load(std::memory_order_acquire)) {
-            std::this_thread::yield();
-        } else {
-            std::unique_lock<std::mutex> lock(mutex_);
-            wake_.wait(lock, [this] { return awake_.load() || quit_.load(); });
-            idle = 0;
-        }
+    while (!quit_.load()) {
+        const uint32_t seen = phases_.count();
+        if (work_on_claims()) continue;
+        const auto rung = [&] { return phases_.count() != seen; };
+        if (!spin_until(rung)) phases_.sleep(seen);
     }
 }
 

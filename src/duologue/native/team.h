@@ -1,17 +1,18 @@
 // A few threads that share out the units of one phase after another. Knows no arithmetic.
 //
 // Made for machines that other programs use too. The leader never waits for a thread, only for units that a thread has
-// taken: a helper that isn't running costs nothing, and one that is interrupted costs its unit at most. Helpers spin for
-// some microseconds between phases, then yield, and sleep between frames. When the leader has waited for a large part of
-// a frame (the cores are wanted elsewhere), the helpers rest for the next frames.
+// taken: a helper that isn't running costs nothing, and one that is interrupted costs its unit at most. Who waits spins for
+// some tens of microseconds and then sleeps: a core that is wanted elsewhere is given away at once, and the system gives it
+// back to a sleeper before those who never rest. When the leader has waited for a large part of a frame, a few frames are
+// tried without helpers, and the quicker way is kept for a while.
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
 #include <thread>
 #include <vector>
+
+#include "bell.h"
 
 namespace duologue {
 
@@ -22,7 +23,8 @@ class Team {
     Team(const Team&) = delete;
     Team& operator=(const Team&) = delete;
 
-    void begin_frame();  // wake the helpers, unless they rest
+    // Around the phases of one frame. Frames of the same `kind` (not 0) take about as long as each other.
+    void begin_frame(int kind);
     void end_frame();
 
     // Call work(unit) once for every unit in [0, units), in any order, on any thread; returns when all are done.
@@ -43,23 +45,26 @@ class Team {
     using Call = void (*)(const void*, int);
     void share(int units, const void* work, Call call);
     bool claim(int* unit);
-    void work_on_claims();
-    void wait_for_units(int units);
+    bool work_on_claims();
+    void wait_for_units();
     void help();
+    void judge(double seconds);
 
     std::vector<std::thread> helpers_;
     const void* work_ = nullptr;
     Call call_ = nullptr;
     uint64_t phase_ = 0;
     alignas(64) std::atomic<uint64_t> ticket_{0};  // phase (24 bits) | units (20) | next unit (20)
-    alignas(64) std::atomic<int> done_{0};
-    alignas(64) std::atomic<bool> awake_{false};
+    alignas(64) Bell phases_;
+    alignas(64) Bell done_;  // units, ever
+    uint32_t wanted_ = 0;    // of done_
     std::atomic<bool> quit_{false};
-    std::mutex mutex_;
-    std::condition_variable wake_;
 
     bool helping_ = false;
-    int rest_ = 0, rest_length_ = 0;  // frames the helpers still rest, and how long the last rest was
+    int kind_ = 0, judged_kind_ = 0;
+    int rest_ = 0, rest_length_ = 0, patience_ = 0;  // frames: still to rest, the last rest, until the next trial
+    double shared_seconds_ = 0.0, alone_seconds_ = 0.0;  // a frame's
+    int alone_frames_ = 0;
     double frame_start_ = 0.0, frame_wait_ = 0.0, waited_seconds_ = 0.0;
     int64_t rested_frames_ = 0;
 };

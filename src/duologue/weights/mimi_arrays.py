@@ -1,6 +1,6 @@
 """Load a Mimi codec without torch: from a file in Kyutai's layout (ours is one), a GGUF file, or transformers' tensors.
 
-A SEANet codec runs on the engine's kernels; any other, or one where no kernels are compiled, in numpy.
+It runs on the engine's kernels; where none are compiled, in numpy.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..errors import BackendUnavailable, LayoutMismatch
 from ..mimi.config import MimiConfig
 from ..mimi.torchless.codec import TorchlessMimi
 from ..mimi.torchless.native import NativeMimi, WeightKind
+from ..mimi.torchless.native_spectral import NativeSpectral
 from ..mimi.torchless.native_tensors import check_tensors
 from ..mimi.torchless.tensors import Tensors
 from ..native import binding
@@ -27,12 +28,11 @@ from .mimi import own_config, read_json
 from .model_parts import CodecPart
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+AnyMimi = TorchlessMimi | NativeMimi | NativeSpectral
 _AND = " and "
 
 
-def load_torchless_mimi(
-    path: str | Path, decoder_weights: WeightKind = "float16", threads: int = 1
-) -> TorchlessMimi | NativeMimi:
+def load_torchless_mimi(path: str | Path, decoder_weights: WeightKind = "float16", threads: int = 1) -> AnyMimi:
     """The codec in a .safetensors or .gguf file, or in a folder of transformers' layout.
 
     `decoder_weights` and `threads` are for the kernels.
@@ -50,16 +50,16 @@ def load_torchless_mimi(
     shapes = {name: tuple(array.shape) for name, array in named.items()}
     config = own_config(dict(checkpoint.metadata)) or kyutai.infer_config(shapes)
     tensors = Tensors(named, lambda name: kyutai.file_name(name, config))
-    if not _has_kernels(config):
+    if not _has_kernels():
         return TorchlessMimi(config, tensors)
     known = {kyutai.file_name(ours, config) for ours in check_tensors(tensors, config)}
     return _native(config, tensors, named.keys() - known, decoder_weights, threads)
 
 
-def _of_part(part: CodecPart, decoder_weights: WeightKind, threads: int) -> TorchlessMimi | NativeMimi:
+def _of_part(part: CodecPart, decoder_weights: WeightKind, threads: int) -> AnyMimi:
     """The codec in a GGUF file, under our own names already."""
     tensors = Tensors(part.arrays)
-    if not _has_kernels(part.config):
+    if not _has_kernels():
         return TorchlessMimi(part.config, tensors)
     return _native(
         part.config, tensors, part.arrays.keys() - set(check_tensors(tensors, part.config)), decoder_weights, threads
@@ -68,11 +68,11 @@ def _of_part(part: CodecPart, decoder_weights: WeightKind, threads: int) -> Torc
 
 def torchless_from_transformers(
     arrays: Arrays, values: Mapping[str, Any], decoder_weights: WeightKind = "float16", threads: int = 1
-) -> TorchlessMimi | NativeMimi:
+) -> AnyMimi:
     """The codec from transformers' tensors and its config.json."""
     config = mimi_transformers.read_config(values)
     tensors = Tensors(_Fused(arrays, config), lambda name: _AND.join(mimi_transformers.file_names(name)))
-    if not _has_kernels(config):
+    if not _has_kernels():
         return TorchlessMimi(config, tensors)
     known = {theirs for ours in check_tensors(tensors, config) for theirs in mimi_transformers.file_names(ours)}
     return _native(config, tensors, arrays.keys() - known, decoder_weights, threads)
@@ -80,15 +80,14 @@ def torchless_from_transformers(
 
 def _native(
     config: MimiConfig, tensors: Tensors, unexpected: set[str], decoder_weights: WeightKind, threads: int
-) -> NativeMimi:
+) -> NativeMimi | NativeSpectral:
     if unexpected:
         raise LayoutMismatch.of_keys("the codec's file", unexpected=unexpected)
-    return NativeMimi(config, tensors, decoder_weights=decoder_weights, threads=threads)
+    form = NativeSpectral if config.frontend == "spectral" else NativeMimi
+    return form(config, tensors, decoder_weights=decoder_weights, threads=threads)
 
 
-def _has_kernels(config: MimiConfig) -> bool:
-    if config.frontend != "seanet":
-        return False
+def _has_kernels() -> bool:
     try:
         binding.library()
     except BackendUnavailable:  # numpy is slower and says the same

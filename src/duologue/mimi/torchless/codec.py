@@ -20,6 +20,8 @@ PIECE_FRAMES = 50  # long clips are worked through 4 s at a time: attention with
 class TorchlessMimi:
     """The codec's two directions; what a stream remembers is in the states that callers keep."""
 
+    exact_pieces = False  # attention's sums are rounded otherwise in longer pieces
+
     def __init__(self, config: MimiConfig, tensors: Tensors) -> None:
         """Raises LayoutMismatch if the tensors aren't this config's."""
         self.config = config

@@ -12,7 +12,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..config import RESAMPLING, MimiConfig
+from ..spectral_config import SpectralConfig
 from .quantizer import centroids
+from .spectral import HOPS_PER_LATENT
+from .spectral_sound import feature_count
 from .tensors import Floats, Tensors
 
 _LANES = 16
@@ -34,12 +37,14 @@ def decoder_tensors(tensors: Tensors, config: MimiConfig, books: Floats) -> Iter
     yield _projections(tensors, config, "project_out", axis=1)
     yield tensors.take("upsample.weight", config.width, 1, 2 * RESAMPLING)[:, 0].T
     yield from _transformer(tensors.within("decoder_transformer"), config)
-    yield from _decoder_chain(tensors.within("decoder"), config)
+    front = spectral_decoder if config.frontend == "spectral" else _decoder_chain
+    yield from front(tensors.within("decoder"), config)
 
 
 def encoder_tensors(tensors: Tensors, config: MimiConfig, books: Floats) -> Iterator[Floats]:
     """Everything between sound and codes."""
-    yield from _encoder_chain(tensors.within("encoder"), config)
+    front = spectral_encoder if config.frontend == "spectral" else _encoder_chain
+    yield from front(tensors.within("encoder"), config)
     yield from _transformer(tensors.within("encoder_transformer"), config)
     weight = tensors.take("downsample.weight", config.width, config.width, 2 * RESAMPLING)
     yield _windowed(weight)
@@ -120,6 +125,47 @@ def _residual(tensors: Tensors, config: MimiConfig, channels: int) -> Iterator[F
     yield from _conv(tensors.within("mix"), inner, channels, 1)
 
 
+def spectral_decoder(tensors: Tensors, config: MimiConfig) -> Iterator[Floats]:
+    """Between the transformer and what is said about each hop: pitch and voicing, then the filters."""
+    size = config.spectral
+    assert size is not None
+    yield _upsampled(tensors.take("up.weight", config.width, size.dim, 2 * HOPS_PER_LATENT))
+    yield np.tile(tensors.take("up_bias", size.dim), HOPS_PER_LATENT)
+    yield from _blocks(tensors, size, size.decoder_blocks)
+    yield tensors.take("norm.weight", size.dim)
+    yield tensors.take("norm.bias", size.dim)
+    bins = size.window // 2 + 1
+    for name in ("weight", "bias"):
+        shape = (size.dim,) if name == "weight" else ()
+        parts = tensors.take(f"source.{name}", 2, *shape), tensors.take(f"filters.{name}", 3 * bins, *shape)
+        yield np.concatenate(parts)
+
+
+def spectral_encoder(tensors: Tensors, config: MimiConfig) -> Iterator[Floats]:
+    """Between a hop's features and the transformer."""
+    size = config.spectral
+    assert size is not None
+    yield tensors.take("read.weight", size.dim, feature_count(size))
+    yield tensors.take("read.bias", size.dim)
+    yield from _blocks(tensors, size, size.encoder_blocks)
+    yield from _conv(tensors.within("down"), size.dim, config.width, 2 * HOPS_PER_LATENT)
+
+
+def _blocks(tensors: Tensors, size: SpectralConfig, count: int) -> Iterator[Floats]:
+    dim, hidden = size.dim, size.expansion * size.dim
+    for i in range(count):
+        block = tensors.within(f"blocks.{i}")
+        yield block.take("depthwise.weight", dim, 1, size.kernel)[:, 0].T
+        yield block.take("depthwise.bias", dim)
+        yield block.take("norm.weight", dim)
+        yield block.take("norm.bias", dim)
+        yield block.take("widen.weight", hidden, dim)
+        yield block.take("widen.bias", hidden)
+        yield block.take("narrow.weight", dim, hidden)
+        yield block.take("narrow.bias", dim)
+        yield block.take("scale", dim)
+
+
 def _conv(tensors: Tensors, inputs: int, outputs: int, kernel: int) -> Iterator[Floats]:
     yield _windowed(tensors.take("weight", outputs, inputs, kernel))
     yield tensors.take("bias", outputs)
@@ -131,10 +177,15 @@ def _windowed(weight: Floats) -> Floats:
 
 
 def _upsampling(tensors: Tensors, inputs: int, outputs: int, stride: int) -> Iterator[Floats]:
-    weight = tensors.take("weight", inputs, outputs, 2 * stride)
-    own, over = weight[..., :stride], weight[..., stride:]  # of the step itself, and of the one before it
-    yield np.stack((over, own), axis=0).transpose(3, 2, 0, 1).reshape(stride * outputs, 2 * inputs)
+    yield _upsampled(tensors.take("weight", inputs, outputs, 2 * stride))
     yield np.tile(tensors.take("bias", outputs), stride)
+
+
+def _upsampled(weight: Floats) -> Floats:
+    """(inputs, outputs, 2 * stride) -> (stride * outputs, 2 * inputs)."""
+    inputs, outputs, stride = weight.shape[0], weight.shape[1], weight.shape[2] // 2
+    own, over = weight[..., :stride], weight[..., stride:]  # of the step itself, and of the one before it
+    return np.stack((over, own), axis=0).transpose(3, 2, 0, 1).reshape(stride * outputs, 2 * inputs)
 
 
 def check_tensors(tensors: Tensors, config: MimiConfig) -> set[str]:

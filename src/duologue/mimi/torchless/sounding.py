@@ -11,12 +11,13 @@ from ...errors import InputError
 from ..config import MimiConfig
 from .codec import TorchlessMimi
 from .native import NativeMimi
+from .native_spectral import NativeSpectral
 
 
 class TorchlessSoundCodec:
     """Encodes clips and decodes streams with the first `num_codebooks` codebooks. Threads may share it."""
 
-    def __init__(self, mimi: TorchlessMimi | NativeMimi, num_codebooks: int | None = None) -> None:
+    def __init__(self, mimi: TorchlessMimi | NativeMimi | NativeSpectral, num_codebooks: int | None = None) -> None:
         available = mimi.config.quantizer.codebooks
         self.num_codebooks = available if num_codebooks is None else num_codebooks
         if not 1 <= self.num_codebooks <= available:
@@ -28,6 +29,7 @@ class TorchlessSoundCodec:
         self.mimi: Any = mimi  # both have the same methods, with states of their own kind
         self.config: MimiConfig = mimi.config
         self.fingerprint = mimi.fingerprint()
+        self.exact_pieces = mimi.exact_pieces
 
     @property
     def frame_samples(self) -> int:
