@@ -197,11 +197,73 @@ def test_talking_works_by_holding_space_and_speaking_again_interrupts(
     assert captions[1].startswith("Of course.")
     webdriver.ActionChains(browser).key_down(Keys.SPACE).perform()
     until(lambda: button.text == "Listening…")
-    captions_now = lambda: text(browser, "talk-captions")  # noqa: E731
-    until(lambda: captions_now().endswith("—") or "you." in captions_now(), seen=captions_now)
+    ours = lambda: browser.find_elements(By.CSS_SELECTOR, "#talk-captions .assistant span")[0].text  # noqa: E731
+    until(lambda: ours().endswith(("—", "you.")), seen=ours)
     webdriver.ActionChains(browser).key_up(Keys.SPACE).perform()
     browser.find_element(By.ID, "talk-forget").click()
     until(lambda: text(browser, "talk-captions") == "")
+
+
+def type_to_it(browser: WebDriver, words: str) -> None:
+    browser.find_element(By.ID, "talk-text").send_keys(words)
+    press(browser, Keys.ENTER)
+
+
+def answers(browser: WebDriver) -> list[str]:
+    return [line.text for line in browser.find_elements(By.CSS_SELECTOR, "#talk-captions .assistant span")]
+
+
+def test_typing_is_answered_aloud_and_a_line_that_breaks_is_taken_up_again(
+    browser: WebDriver, talker: Running, stub: StubLanguageModel
+) -> None:
+    keep = """
+        const Plain = WebSocket;
+        window.lines = [];
+        window.WebSocket = class extends Plain {
+          constructor(...given) { super(...given); window.lines.push(this); }
+        };
+    """
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": keep})
+    open_page(browser, f"{talker.url}/#talk")
+    type_to_it(browser, "Are you there?")
+    until(lambda: any("to you." in line for line in answers(browser)), 60, lambda: answers(browser))
+    browser.execute_script("window.lines.at(-1).close()")
+    until(lambda: browser.execute_script("return window.lines.length") == 2)
+    until(lambda: browser.find_element(By.ID, "talk-hold").text == "Hold to talk")
+    type_to_it(browser, "What did I ask?")
+    until(lambda: len(answers(browser)) == 2, 60, lambda: answers(browser))
+    told = [one["content"] for one in stub.asked[-1]["messages"][1:]]
+    assert told == ["Are you there?", "Of course. I am listening to you.", "What did I ask?"]
+    browser.find_element(By.ID, "talk-forget").click()
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+def test_the_keys_of_the_talk_tab(browser: WebDriver, talker: Running) -> None:
+    open_page(browser, f"{talker.url}/#talk")
+    body = browser.find_element(By.TAG_NAME, "body")
+    shown = lambda name: browser.find_element(By.ID, name).is_displayed()  # noqa: E731
+    assert not shown("lab")
+    body.send_keys("l")
+    assert shown("lab")
+    body.send_keys("l")
+    assert not shown("lab")
+    hidden = lambda: browser.execute_script("return document.getElementById('talk-captions').hidden")  # noqa: E731
+    body.send_keys("s")
+    assert hidden()
+    body.send_keys("s")
+    assert not hidden()
+    browser.find_element(By.ID, "talk-free").click()
+    browser.execute_script("document.activeElement.blur()")
+    browser.find_element(By.ID, "talk-hold").click()
+    state = lambda: browser.find_element(By.ID, "talk-hold").get_attribute("data-state")  # noqa: E731
+    until(lambda: state() in ("waiting", "listening"), seen=state)
+    browser.execute_script("document.activeElement.blur()")
+    body.send_keys(" ")
+    until(lambda: state() == "muted", seen=state)
+    assert browser.find_element(By.ID, "talk-mute").get_attribute("aria-pressed") == "true"
+    body.send_keys(Keys.ESCAPE)
+    until(lambda: browser.find_element(By.ID, "talk-hold").text == "Start")
+    assert not browser.find_element(By.ID, "talk-mute").is_displayed(), "there is nothing to mute"
 
 
 @pytest.mark.parametrize("width", [320, 360, 768])

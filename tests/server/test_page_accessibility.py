@@ -103,6 +103,44 @@ def test_dialogs_and_complaints(page: WebDriver) -> None:
     check(page, "a recording is missing")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_talk_tab_with_ears_on(browser: WebDriver, talker: Running, scheme: str) -> None:
+    """Every state that a talk goes through, with a microphone that hears speech over and over."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.set_script_timeout(120)
+    open_page(browser, f"{talker.url}/#talk")
+    state = lambda: browser.find_element(By.ID, "talk-hold").get_attribute("data-state")  # noqa: E731
+    try:
+        check(browser, "ready")
+        browser.find_element(By.ID, "talk-text").send_keys("Hello?")
+        press(browser, Keys.ENTER)
+        until(lambda: browser.find_elements(By.CSS_SELECTOR, "#talk-captions .assistant"), 60, state)
+        check(browser, "typed and answered")
+        browser.find_element(By.ID, "talk-show-lab").click()
+        check(browser, "lab")
+        browser.find_element(By.ID, "talk-show-settings").click()
+        until(lambda: browser.find_element(By.ID, "settings").is_displayed())
+        check(browser, "settings")
+        press(browser, Keys.ESCAPE)
+        browser.find_element(By.ID, "talk-free").click()
+        browser.find_element(By.ID, "talk-hold").click()
+        until(lambda: state() in ("waiting", "listening"), 60, state)
+        check(browser, "hands-free")
+        until(lambda: state() == "listening", 60, state)
+        check(browser, "listening")
+        browser.find_element(By.ID, "talk-mute").click()
+        until(lambda: state() == "muted", 60, state)
+        check(browser, "muted")
+        browser.find_element(By.ID, "talk-mute").click()
+        browser.find_element(By.ID, "talk-end").click()
+        until(lambda: state() == "ready", 60, state)
+        browser.execute_script("document.getElementById('talk-hold').dataset.state = 'reconnecting'")
+        check(browser, "reconnecting")
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
 def test_a_server_that_asks_for_a_key(browser: WebDriver, serve: Serve) -> None:
     server = serve(api_keys=("the-key-of-this-page",))
     browser.get("about:blank")

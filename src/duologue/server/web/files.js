@@ -21,6 +21,8 @@ export function download(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
+export const downloadText = (text, name) => download(new Blob([text], { type: "text/plain" }), name);
+
 export function fileName(text, ending) {
   const words = text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 40);
   return `${words || "speech"}.${ending}`;

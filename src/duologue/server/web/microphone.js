@@ -1,13 +1,13 @@
 // The microphone as 24 kHz samples, while it is held open. Knows no server.
 export class Microphone {
   // For every 80 ms, `onlevel` gets 0..1 and `onblock` the samples.
-  async open(onlevel, onblock) {
+  async open({ device = "", headphones = false }, onlevel, onblock) {
     if (!navigator.mediaDevices?.getUserMedia) {
       throw new Error("Browsers give the microphone to https pages and to localhost only.");
     }
     try {
       this.stream = await navigator.mediaDevices.getUserMedia({
-        audio: { echoCancellation: true, noiseSuppression: false, autoGainControl: true },
+        audio: { echoCancellation: !headphones, noiseSuppression: false, autoGainControl: true, ...(device && { deviceId: { exact: device } }) },
       });
     } catch (error) {
       const denied = error.name === "NotAllowedError";

@@ -45,9 +45,12 @@ function onKey(event) {
     say.speakNow();
   } else if (event.key === "Escape" && !document.querySelector("dialog[open]")) stopAll();
   else if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+  else if (onTalk() && talk.onKey(event, true)) return;
   else if (event.key === "?") document.getElementById("keys").showModal();
   else if ("1234".includes(event.key) && event.target.type !== "radio") show(NAMES[event.key - 1], true);
 }
+
+const onTalk = () => !document.getElementById("talk").hidden;
 
 function onTabKey(event) {
   const at = tabs.indexOf(event.target);
@@ -62,6 +65,7 @@ for (const [i, tab] of tabs.entries()) {
   tab.addEventListener("keydown", onTabKey);
 }
 document.addEventListener("keydown", onKey);
+document.addEventListener("keyup", (event) => { if (onTalk() && !typing(event.target)) talk.onKey(event, false); });
 window.addEventListener("hashchange", () => show(wanted()));
 document.getElementById("show-keys").addEventListener("click", () => document.getElementById("keys").showModal());
 for (const button of document.querySelectorAll("[data-copy]")) {
@@ -81,7 +85,7 @@ try {
   talk.start(server);
   say.start(server);
   dialogue.start(server);
-  voices.start(server, () => { say.refresh(); dialogue.refresh(); });
+  voices.start(server, () => { say.refresh(); dialogue.refresh(); talk.refresh(); });
   show(wanted(server));
   document.body.dataset.ready = "true";
 } catch (error) {

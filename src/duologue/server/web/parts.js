@@ -19,3 +19,14 @@ export function voiceCards(box, name, voices) {
 export function voiceOptions(select, voices, chosen) {
   select.replaceChildren(...voices.map((voice) => new Option(voice.name, voice.id, false, voice.id === chosen)));
 }
+
+export function partsList(list, parts) {
+  list.replaceChildren(...parts.map((part) => {
+    const item = document.createElement("li");
+    const name = Object.assign(document.createElement("span"), { className: "name", textContent: part.name });
+    const about = Object.assign(document.createElement("span"), { className: "about", textContent: part.about });
+    const state = Object.assign(document.createElement("small"), { textContent: part.ready ? "ready" : "missing" });
+    item.append(name, about, state);
+    return item;
+  }));
+}

@@ -19,13 +19,22 @@ export class Playback extends EventTarget {
     this.finished = new Promise((resolve) => { this.resolve = resolve; });
     this.node = new AudioWorkletNode(context, "player", { numberOfInputs: 0, outputChannelCount: [1] });
     this.gain = new GainNode(context);
+    this.ear = new AnalyserNode(context, { fftSize: 1024 });
     this.node.connect(this.gain).connect(context.destination);
+    this.gain.connect(this.ear);
     this.node.port.onmessage = ({ data }) => {
       this.played = data.played;
       this.dry = data.dry;
       this.dispatchEvent(new Event("progress"));
       if (data.done) this.close();
     };
+  }
+
+  // How loud it is now, 0..1.
+  get level() {
+    const samples = new Float32Array(this.ear.fftSize);
+    this.ear.getFloatTimeDomainData(samples);
+    return Math.min(1, Math.sqrt(samples.reduce((loud, sample) => Math.max(loud, Math.abs(sample)), 0)));
   }
 
   push(samples) { this.node.port.postMessage({ samples: samples.slice() }); }

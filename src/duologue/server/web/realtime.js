@@ -10,13 +10,14 @@ export class Realtime extends EventTarget {
     this.socket = new WebSocket(`${location.origin.replace("http", "ws")}/v1/realtime`, protocols);
     this.socket.addEventListener("message", ({ data }) => {
       const event = JSON.parse(data);
+      this.dispatchEvent(new CustomEvent("any", { detail: { event, sent: false } }));
       this.dispatchEvent(new CustomEvent(event.type, { detail: event }));
     });
     this.socket.addEventListener("close", () => this.dispatchEvent(new Event("closed")));
     return new Promise((resolve, reject) => {
       this.addEventListener("session.created", () => this.update(settings), { once: true });
       this.addEventListener("session.updated", () => resolve(this), { once: true });
-      this.addEventListener("error", ({ detail }) => reject(new Error(detail.error.message)), { once: true });
+      this.addEventListener("error", ({ detail }) => reject(Object.assign(new Error(detail.error.message), { code: detail.error.code })), { once: true });
       this.addEventListener("closed", () => reject(new Error("The server closed the conversation.")), { once: true });
     });
   }
@@ -25,7 +26,17 @@ export class Realtime extends EventTarget {
 
   update(session) { this.send("session.update", { session: { type: "realtime", ...session } }); }
 
-  send(type, fields = {}) { if (this.isOpen) this.socket.send(JSON.stringify({ type, ...fields })); }
+  send(type, fields = {}) {
+    if (!this.isOpen) return;
+    this.dispatchEvent(new CustomEvent("any", { detail: { event: { type }, sent: true } }));
+    this.socket.send(JSON.stringify({ type, ...fields }));
+  }
+
+  // Words instead of sound, as an item of the conversation.
+  tell(role, text) {
+    const type = role === "assistant" ? "output_text" : "input_text";
+    this.send("conversation.item.create", { item: { type: "message", role, content: [{ type, text }] } });
+  }
 
   // Float32Array at 24 kHz, as it comes from the microphone.
   hear(samples) {
