@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .engine.assembly import AnyCodec
 
 PREFIXES_KEPT = 8  # sets of voice prompts whose keys and values stay in memory
-ENGINES = ("auto", "torch", "native")
+ENGINES = ("auto", "torch", "torch-int4", "native")
 
 
 class Model:
@@ -239,8 +239,8 @@ def load(
 ) -> Model:
     """Load a model: the embedded voice (None), "owner/name" on the hub, a folder or a .safetensors file.
 
-    `device` is auto, cpu, cuda or mps; `engine` is auto, torch, native, or native with a weight
-    format, such as native-int8. Raises WeightsNotFound, WeightsDamaged,
+    `device` is auto, cpu, cuda or mps; `engine` is auto, torch, torch-int4 (torch's own kernel on
+    a CPU), native, or native with a weight format, such as native-int8. Raises WeightsNotFound, WeightsDamaged,
     LayoutMismatch, BackendUnavailable.
     """
     if engine not in ENGINES and not engine.startswith("native-"):

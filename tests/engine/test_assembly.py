@@ -65,6 +65,19 @@ def test_without_kernels_torch_speaks_and_the_user_is_told(
         assemble(locate(tiny_folder), engine="native")
 
 
+def test_a_large_model_without_kernels_speaks_by_torchs_int4(
+    tiny_folder: Path, no_library: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "SMALL_PARAMETERS", 10)
+    network, _ = assemble(locate(tiny_folder), device="cpu")
+    assert network.name == usual_engine(large=True) == "torch-cpu-int4"
+    assert assemble(locate(tiny_folder), device="cpu", engine="torch")[0].name == "torch-cpu-float32"
+
+
+def test_torchs_int4_can_be_asked_for(tiny_folder: Path) -> None:
+    assert duologue.load(tiny_folder, engine="torch-int4", device="cpu").engine.name == "torch-cpu-int4"
+
+
 def test_without_either_the_error_says_what_to_install(
     tiny_folder: Path, no_library: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,9 @@ ModelName = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", envvar="DUOLOGUE_DEVICE")]
-EngineName = Annotated[str, typer.Option("--engine", help="auto, torch or native.", envvar="DUOLOGUE_ENGINE")]
+EngineName = Annotated[
+    str, typer.Option("--engine", help="auto, torch, torch-int4, native or native-FORMAT.", envvar="DUOLOGUE_ENGINE")
+]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub model.")]
 Token = Annotated[str | None, typer.Option(help="Hub token; HF_TOKEN is used by itself.", show_default=False)]
 Offline = Annotated[bool, typer.Option("--offline", help="Use only what is already on this machine.")]

@@ -40,7 +40,7 @@ class ZeroPaddedEngine(TorchEngine):
     """
 
     def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+        super().__init__(*arguments, static=False)  # its draws are `_draw`'s
         books = self.config.num_codebooks
         self.draws = np.zeros(books, np.int64)  # per codebook
         self.padded_draws = np.zeros(books, np.int64)  # … that fell on an id beyond it

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 def assemble(files: ModelFiles, device: str = "auto", engine: str = "auto") -> tuple[Engine, AnyCodec]:
-    """The engine and the codec of these files. `engine` is auto, torch, native or native-FORMAT (native-int4).
+    """The engine and the codec of these files. `engine` is auto, torch, torch-int4, native or native-FORMAT.
 
     The native engine, where it runs, needs no torch, and neither does the codec then, in any layout. Raises
     BackendUnavailable if what was asked for can't run here; "auto" takes what can.
@@ -42,8 +42,9 @@ def assemble(files: ModelFiles, device: str = "auto", engine: str = "auto") -> t
     if insisted or (engine == "auto" and device in ("auto", "cpu") and _prefers_native(files, device)):
         return _assemble_native(files, engine.removeprefix("native").removeprefix("-") if insisted else "")
     device = best_device() if device == "auto" else device
+    int4 = engine == "torch-int4" or (engine == "auto" and device == "cpu" and _is_large(files) and _torch_has_int4())
     weights = named_weights(files)
-    return _torch(weights, device), assemble_codec(files, weights.config.num_codebooks, device, weights)
+    return _torch(weights, device, int4), assemble_codec(files, weights.config.num_codebooks, device, weights)
 
 
 def _prefers_native(files: ModelFiles, device: str) -> bool:
@@ -125,10 +126,18 @@ def usual_engine(large: bool) -> str:
 
     device = best_device() if large or not _has_kernels() else "cpu"
     if device != "cpu" or not _has_kernels():
-        return f"torch-{device}"
+        return f"torch-{device}-int4" if large and device == "cpu" and _torch_has_int4() else f"torch-{device}"
     path = os.environ.get("DUOLOGUE_NATIVE_PATH") or available_paths()[0]
     threads = _cores() if large else 1
     return f"native-{path}-{usual_plan(large)}, {threads} {'thread' if threads == 1 else 'threads'}"
+
+
+def _torch_has_int4() -> bool:
+    if not has_torch():
+        return False
+    from ..nn.int4_linear import int4_reason
+
+    return int4_reason() is None
 
 
 def _has_kernels() -> bool:
@@ -198,14 +207,14 @@ def _is_large(files: ModelFiles) -> bool:
     return sum(math.prod(shape) for shape in shapes.values()) > SMALL_PARAMETERS
 
 
-def _torch(weights: CsmWeights, device: str) -> Engine:
+def _torch(weights: CsmWeights, device: str, int4: bool = False) -> Engine:
     import torch
 
     from ..weights.csm_files import build_csm
     from .torch_engine import TorchEngine
 
-    dtype = torch.float32 if device.startswith(("cpu", "mps")) else torch.bfloat16
-    return TorchEngine(build_csm(weights, dtype), device, dtype)
+    dtype = torch.float32 if device.startswith(("cpu", "mps")) and not int4 else torch.bfloat16
+    return TorchEngine(build_csm(weights, dtype), device, dtype, int4=int4)
 
 
 def _cores() -> int:

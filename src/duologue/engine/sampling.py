@@ -10,6 +10,7 @@ a row draws thus depends neither on its batch, nor on what was drawn before, nor
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,23 +62,53 @@ def _largest(scaled: npt.NDArray[np.float32], top_k: int) -> npt.NDArray[np.int6
     return np.sort(np.concatenate([above, equal[: top_k - len(above)]]))
 
 
+@dataclass
+class Drawing:
+    """How the rows (B,) of a batch draw, as tensors on a device."""
+
+    greedy: Any  # bool
+    heat: Any  # float32
+    limits: Any  # int64: codes kept
+
+    @classmethod
+    def of(cls, samplings: list[Sampling], size: int, device: Any) -> Drawing:
+        """`size` codes stand to choice."""
+        import torch
+
+        rows = len(samplings)
+        empty = torch.empty(rows, dtype=torch.bool), torch.empty(rows), torch.empty(rows, dtype=torch.long)
+        drawing = cls(*(tensor.to(device) for tensor in empty))
+        drawing.fill(samplings, size)
+        return drawing
+
+    def fill(self, samplings: list[Sampling], size: int) -> None:
+        """Draw like this from now on, in the same memory."""
+        import torch
+
+        self.greedy.copy_(torch.tensor([s.temperature == 0.0 for s in samplings]))
+        self.heat.copy_(torch.tensor([s.temperature or 1.0 for s in samplings], dtype=torch.float32))
+        self.limits.copy_(torch.tensor([s.top_k or size for s in samplings]))
+
+
 def pick_torch(logits: Any, u: Any, samplings: list[Sampling]) -> Any:
     """`pick` for rows (B,V) on any device without waiting for it: logits float32 and u (B,) float64 tensors.
 
     A device without float64 draws in float32. Returns codes (B,) int64.
     """
+    return draw_torch(logits, u, Drawing.of(samplings, logits.shape[1], logits.device))
+
+
+def draw_torch(logits: Any, u: Any, how: Drawing) -> Any:
+    """`pick_torch` with everything on the device already."""
     import torch
 
     wide = torch.float32 if logits.device.type == "mps" else torch.float64
-    greedy = torch.tensor([s.temperature == 0.0 for s in samplings], device=logits.device)
-    heat = torch.tensor([s.temperature or 1.0 for s in samplings], device=logits.device, dtype=torch.float32)
-    limits = torch.tensor([s.top_k or logits.shape[1] for s in samplings], device=logits.device)
-    scaled, order = torch.sort(logits.float() / heat[:, None], dim=1, descending=True, stable=True)
+    scaled, order = torch.sort(logits.float() / how.heat[:, None], dim=1, descending=True, stable=True)
     weights = torch.exp(scaled.to(wide) - scaled[:, :1].to(wide))
-    weights = weights.masked_fill(torch.arange(logits.shape[1], device=logits.device) >= limits[:, None], 0.0)
+    weights = weights.masked_fill(torch.arange(logits.shape[1], device=logits.device) >= how.limits[:, None], 0.0)
     cumulative = torch.cumsum(weights / weights.sum(1, keepdim=True), 1)
-    place = torch.searchsorted(cumulative, u.to(wide)[:, None], right=True)[:, 0]
-    place = torch.minimum(place, (weights > 0).sum(1) - 1).masked_fill(greedy, 0)
+    place = torch.searchsorted(cumulative, u.to(wide)[:, None].contiguous(), right=True)[:, 0]
+    place = torch.minimum(place, (weights > 0).sum(1) - 1).masked_fill(how.greedy, 0)
     return order.gather(1, place[:, None])[:, 0]
 
 

@@ -15,10 +15,13 @@ from ..csm.config import CsmConfig
 from ..csm.frames import is_eos
 from ..csm.model import Csm
 from ..errors import BackendUnavailable, InputError
+from ..nn.int4_linear import int4_reason, rounded_linears
 from ..nn.llama_past import EvenPast, Past, UnevenPast
 from .base import Cache, Frame, FrameRequest, Sampling
 from .sampling import forbidden_codes, pick, pick_torch, uniform
+from .torch_frame import DepthFrame, Rows
 
+FRAMES_KEPT = 16  # depth stages, by their rows
 FIRST_ROOM = 256  # rows that a new cache has place for; it doubles when full
 
 
@@ -49,15 +52,29 @@ class TorchCache:
 class TorchEngine:
     """Speaks with a Csm module. Calls from several threads wait for each other."""
 
-    def __init__(self, model: Csm, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        model: Csm,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        int4: bool = False,
+        static: bool | None = None,
+    ) -> None:
         """Move the module to a device ("cpu", "cuda", "cuda:1", "mps") and type, and take it over.
 
-        Raises BackendUnavailable if torch can't reach the device.
+        `static` keeps a frame's depth stage in memory of its own and hands it to the device as a whole (torch_frame.py);
+        None: on GPUs. `int4` rounds its linear layers for torch's own CPU kernel: a few times as fast, where no kernels of ours are.
+        Raises BackendUnavailable if torch can't reach the device, or has no such kernel.
         """
         self.device = _reach(device)
         self.model = model.to(device=self.device, dtype=dtype).eval().requires_grad_(False)
         self.config: CsmConfig = model.config
-        self.name = f"torch-{self.device}-{str(dtype).removeprefix('torch.')}"
+        self.name = f"torch-{self.device}-{'int4' if int4 else str(dtype).removeprefix('torch.')}"
+        if int4:
+            _round(self.model, self.device)
+        self._static = self.device.type != "cpu" if static is None else static
+        self._depth_frames: dict[Rows, DepthFrame] = {}
         self._lock = threading.Lock()
         self._depth_pasts: dict[int, list[EvenPast]] = {}  # by batch size, reused by every frame
         self._forbidden = {
@@ -120,6 +137,8 @@ class TorchEngine:
         config, model = self.config, self.model
         if config.num_codebooks == 1:
             return first[:, None]  # nothing for the depth decoder to add
+        if self._static:
+            return self._depth_frame(requests).draw(requests, hidden, first)
         codes = [first]
         owners = [*range(len(requests)), *(b for b, request in enumerate(requests) if request.guide is not None)]
         pasts = self._fresh_depth(len(owners))
@@ -131,6 +150,14 @@ class TorchEngine:
             if book + 1 < config.num_codebooks:
                 x = self._depth_table[codes[-1][owners] + book * config.codebook_size][:, None]
         return torch.stack(codes, dim=1)
+
+    def _depth_frame(self, requests: list[FrameRequest]) -> DepthFrame:
+        rows = Rows(len(requests), tuple(b for b, request in enumerate(requests) if request.guide is not None))
+        if rows not in self._depth_frames:
+            if len(self._depth_frames) >= FRAMES_KEPT:
+                self._depth_frames.pop(next(iter(self._depth_frames)))
+            self._depth_frames[rows] = DepthFrame(self.model, self._depth_table, self._forbidden[1, False], rows)
+        return self._depth_frames[rows]
 
     def _fresh_depth(self, batch: int) -> list[EvenPast]:
         if batch not in self._depth_pasts:
@@ -196,6 +223,13 @@ def _guides_of(requests: list[FrameRequest], chosen: list[int]) -> list[int]:
     """Where the guides of these requests stand among the readings."""
     which = [b for b, request in enumerate(requests) if request.guide is not None]
     return [len(requests) + which.index(b) for b in chosen if b in which]
+
+
+def _round(model: Csm, device: torch.device) -> None:
+    reason = f"it runs on the CPU, not on {device}" if device.type != "cpu" else int4_reason()
+    if reason is not None:
+        raise BackendUnavailable(f"No int4 by torch: {reason}.", hint='Use engine="torch".')
+    rounded_linears(model)
 
 
 def _reach(name: str) -> torch.device:
