@@ -109,8 +109,11 @@ def test_importing_the_package_is_light() -> None:
 
 
 def test_help_is_quick_and_needs_no_torch() -> None:
-    seconds = min(_cpu_seconds([sys.executable, "-m", "duologue.cli.main", "--help"]) for _ in range(3))
-    assert seconds < 1.0  # 0.2 s of computing on a quick machine, 0.55 on a slow one
+    ours, plain = [], []
+    for _ in range(3):  # in turns, as the machine may be slow or busy: 0.2 s of computing on a quick one, 0.55 on a slow one
+        ours.append(_cpu_seconds([sys.executable, "-m", "duologue.cli.main", "--help"]))
+        plain.append(_cpu_seconds([sys.executable, "-c", "import typer, rich.console, rich.table, rich.panel"]))
+    assert min(ours) < 4.5 * min(plain)
     _, heavy = _run(
         "import sys, duologue.cli.main\n"
         "print(0, [m for m in ('torch', 'numpy', 'huggingface_hub', 'tokenizers', 'fastapi') if m in sys.modules])"
