@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -16,6 +17,12 @@ from duologue.api import Model
 @pytest.fixture(scope="session")
 def model() -> Model:
     return duologue.load()
+
+
+@pytest.fixture(scope="session")
+def partner() -> str:
+    """Address of a server that can answer; test_frameworks.py has started it."""
+    return os.environ["DUOLOGUE_PARTNER"]
 
 
 @pytest.fixture(scope="session")

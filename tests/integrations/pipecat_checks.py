@@ -12,6 +12,7 @@ from pipecat.frames.frames import (
     Frame,
     InputAudioRawFrame,
     InterruptionFrame,
+    LLMContextFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
@@ -23,7 +24,9 @@ from pipecat.frames.frames import (
     UserStartedSpeakingFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
+from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 from pipecat.services.openai.tts import OpenAITTSService
 from pipecat.services.tts_service import TTSService
 from pipecat.tests.utils import SleepFrame, run_test
@@ -100,3 +103,13 @@ def test_the_openai_service_speaks_through_our_server(url: str) -> None:
     frames = run(service, [TTSSpeakFrame("Hello there."), SleepFrame(4.0)])
     assert np.abs(sound(frames)).max() > 1_000
     assert not [frame for frame in frames if isinstance(frame, ErrorFrame)]
+
+
+def test_its_realtime_service_answers_in_a_pipeline(partner: str) -> None:
+    address = partner.replace("http", "ws") + "/v1/realtime"
+    service = OpenAIRealtimeLLMService(api_key="none", base_url=address)
+    context = LLMContext(messages=[{"role": "user", "content": "Are you listening?"}])
+    frames = run(Pipeline([service]), [SleepFrame(1.0), LLMContextFrame(context), SleepFrame(12.0)])
+    assert not [frame for frame in frames if isinstance(frame, ErrorFrame)]
+    assert len(sound(frames)) / 24_000 > 1
+    assert np.abs(sound(frames)).max() > 1_000
