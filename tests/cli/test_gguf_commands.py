@@ -13,7 +13,9 @@ from typer.testing import CliRunner, Result
 
 from duologue.audio_files import read_audio
 from duologue.cli.main import app
-from duologue.errors import InputError
+from duologue.errors import InputError, WeightsDamaged
+from duologue.weights.arrays import load_arrays
+from duologue.weights.checkpoint import open_checkpoint
 from duologue.weights.gguf_file import open_gguf
 from duologue.weights.gguf_own import write_own
 from tests.weights.gguf_models import codec_part, csm_part, tokenizer_json
@@ -127,3 +129,66 @@ def test_groups_can_have_other_formats_of_the_engine_but_not_ggufs(run: Run, tin
     with pytest.raises(InputError, match=r"end in \.gguf"):
         run("quantize", str(tiny_folder), "--type", "int8", "-o", "x.bin")
     assert not Path("x.gguf").exists()
+
+
+def toy(name: str) -> None:
+    write_own(Path(name), csm_part(), codec_part(), card={"name": "a", "text": "llama"}, tokenizer=tokenizer_json())
+
+
+def test_each_layout_is_written_from_one_file_with_all_that_it_has_a_place_for(run: Run) -> None:
+    toy("a.gguf")
+    for words in (
+        ("hf", "--to", "transformers"),
+        ("sesame", "--to", "sesame"),
+        ("csm-<component>.gguf",),
+        ("kyutai-mimi.gguf", "--to", "llama"),
+        ("mimi.safetensors", "--to", "kyutai"),
+        ("own.safetensors", "--to", "duologue"),
+    ):
+        assert run("convert", "a.gguf", *words).exit_code == 0, words
+    names = load_arrays(open_checkpoint(Path("hf")))
+    assert sum(name.startswith("codec_model.") for name in names) > 80, "transformers' folder holds Mimi inside"
+    for folder in ("hf", "sesame"):
+        assert Path(folder, "tokenizer.json").read_bytes() == tokenizer_json()
+    assert run("convert", "hf", "b.gguf").exit_code == 0
+    a, b = (open_gguf(Path(f"{name}.gguf")).tensors for name in "ab")
+    assert a.keys() == b.keys()
+    same = [np.array_equal(a[name].data, b[name].data) for name in a if not name.endswith("initialized")]
+    assert all(same)
+    pair = run("convert", "sesame", "again-<component>.gguf", "--json")
+    assert json.loads(pair.stdout)["files"] == ["again-backbone.gguf", "again-decoder.gguf"]
+    assert run("convert", "csm-backbone.gguf", "back", "--to", "sesame").exit_code == 0, "no codec has to be beside"
+
+
+def test_transformers_itself_loads_what_is_written(run: Run) -> None:
+    from transformers import CsmForConditionalGeneration
+
+    toy("a.gguf")
+    assert run("convert", "a.gguf", "hf", "--to", "transformers").exit_code == 0
+    _, told = CsmForConditionalGeneration.from_pretrained("hf", output_loading_info=True)
+    assert not told["missing_keys"] and not told["unexpected_keys"] and not told["mismatched_keys"]
+
+
+def test_q8_0_is_written_as_the_pull_request_does_and_not_into_float_layouts(run: Run) -> None:
+    toy("a.gguf")
+    assert run("convert", "a.gguf", "m-<component>.gguf", "--dtype", "q8_0").exit_code == 0
+    types = {name: open_gguf(Path(f"m-{name}.gguf")).tensors["blk.0.attn_q.weight"].type
+             for name in ("backbone", "decoder")}  # fmt: skip
+    assert types == {"backbone": "Q8_0", "decoder": "F16"}
+    with pytest.raises(InputError, match="floating point alone"):
+        run("convert", "a.gguf", "s", "--to", "sesame", "--dtype", "q8_0")
+
+
+def test_names_that_belie_the_layout_are_refused(run: Run) -> None:
+    toy("a.gguf")
+    for words, told in (
+        (("m.gguf", "--to", "kyutai"), "should end in .safetensors"),
+        (("m.safetensors", "--to", "gguf"), "should end in .gguf"),
+        (("m.safetensors", "--to", "transformers"), "is a folder"),
+        (("model.gguf", "--to", "llama"), "neither <component> nor mimi"),
+    ):
+        with pytest.raises(InputError, match=told):
+            run("convert", "a.gguf", *words)
+    Path("junk.gguf").write_bytes(b"junk" * 100)
+    with pytest.raises(WeightsDamaged, match="does not begin as GGUF"):
+        run("inspect", "junk.gguf")

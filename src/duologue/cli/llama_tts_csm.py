@@ -29,6 +29,12 @@ Heat = Annotated[float | None, typer.Option("--temp", min=0.0, max=10.0, help="M
 Seed = Annotated[int | None, typer.Option("-s", "--seed", help="The same seed gives the same audio.")]
 Threads = Annotated[int | None, typer.Option("-t", "--threads", min=1, max=256, help="Threads of the networks.")]
 Voices = Annotated[list[str] | None, typer.Option("--voice", help="N=voice: how speaker N sounds; repeatable.")]
+Foreign = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-ngl", "--n-gpu-layers", "-c", "--ctx-size", "-b", "--batch-size", "-ub", "--ubatch-size", hidden=True
+    ),
+]  # llama.cpp's own, which its users' scripts may hold
 Parity = Annotated[
     str | None, typer.Option(help="Faults of the original to reproduce: rope, logits, pieces, mask, or all.")
 ]
@@ -52,6 +58,7 @@ def llama_tts_csm(
     verbose: Verbose = False,
     device: given.Device = "auto",
     engine: given.EngineName = "auto",
+    llama_cpp: Foreign = None,
     token: given.Token = None,
     offline: given.Offline = False,
 ) -> None:
@@ -64,6 +71,8 @@ def llama_tts_csm(
     from ..weights.hub import HubAccess
     from .outlet import FileOutlet
 
+    if llama_cpp:
+        typer.echo("-ngl, -c, -b and -ub are not heeded: --device and --engine choose, sizes are the file's.", err=True)
     turns, faults = parse_prompt(_prompt(prompt, file)), Deviations.named(parity)
     access = HubAccess(None, token, None, offline)
     loaded = load_model(model, mimi, device=device, engine=engine, threads=threads, deviations=faults, access=access)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options as given
-from .convert import EMBEDDED, whole_of
+from .layouts import EMBEDDED, whole_of
 
 if TYPE_CHECKING:
     from ..engine.quantize import FormatPlan

@@ -105,6 +105,8 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     files = _weight_files(path)
     if is_gguf(files[0]):
         return _gguf_checkpoint(path, files[0])
+    if files[0].suffix == ".gguf":
+        raise _damaged(files[0], "it does not begin as GGUF files do")
     tensors: dict[str, TensorInfo] = {}
     metadata: dict[str, str] = {}
     for file in files:

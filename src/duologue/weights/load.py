@@ -147,10 +147,16 @@ def _of_parts(checkpoint: Checkpoint, parts: ModelParts, access: HubAccess, code
     return ModelFiles(_card(card, file.name), checkpoint.path, codec, _tokenizer_in(file.parent), (), parts)
 
 
+def local_codec(folder: Path, csm: Path) -> Path | None:
+    """The codec that lies beside a model under a usual name."""
+    found = (folder / name for name in CODEC_NAMES)
+    return next((path for path in found if path.is_file() and path != csm), None)
+
+
 def _codec_beside(folder: Path, csm: Path, access: HubAccess) -> Path:
-    for name in CODEC_NAMES:
-        if (folder / name).is_file() and folder / name != csm:
-            return folder / name
+    found = local_codec(folder, csm)
+    if found is not None:
+        return found
     return fetch_file(KYUTAI_REPOSITORY, KYUTAI_FILE, HubAccess(None, access.token, access.cache_dir, access.offline))
 
 
