@@ -18,7 +18,18 @@ FLOORS = [
     {"mimi", "csm", "text"},
     {"weights"},
     {"engine"},
-    {"voice", "speech_checks", "longtext", "spoken_context", "pacing", "speaking", "conversation", "conversation_file"},
+    {
+        "voice",
+        "speech_checks",
+        "longtext",
+        "spoken_context",
+        "pacing",
+        "generation_config",
+        "side_by_side",
+        "speaking",
+        "conversation",
+        "conversation_file",
+    },
     {"reading", "api"},
     {"compat"},
     {"corpus", "training", "evaluation"},
@@ -110,7 +121,9 @@ def test_importing_the_package_is_light() -> None:
 
 def test_help_is_quick_and_needs_no_torch() -> None:
     ours, plain = [], []
-    for _ in range(3):  # in turns, as the machine may be slow or busy: 0.2 s of computing on a quick one, 0.55 on a slow one
+    for _ in range(
+        3
+    ):  # in turns, as the machine may be slow or busy: 0.2 s of computing on a quick one, 0.55 on a slow one
         ours.append(_cpu_seconds([sys.executable, "-m", "duologue.cli.main", "--help"]))
         plain.append(_cpu_seconds([sys.executable, "-c", "import typer, rich.console, rich.table, rich.panel"]))
     assert min(ours) < 4.5 * min(plain)

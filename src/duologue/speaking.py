@@ -16,75 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from .audio import Audio, Samples, SpeechReport, SpokenPart
-from .engine.base import FrameSampling, Sampling
-from .engine.generator import Limits, Utterance, generate_frames
+from .csm.frames import Segment
+from .engine.generator import Limits, Utterance
 from .errors import EmptySpeech, InputError, SpeechError
+from .generation_config import GenerationConfig
 from .longtext import SentenceJoiner
 from .pacing import Pace
+from .side_by_side import SideBySide
 from .speech_checks import Expectation, LoopWatch, check_speech
 from .spoken_context import HeardTurn, SpokenContext
 from .timebase import FRAMES_PER_SECOND, samples_to_seconds, seconds_to_frames
 
 Codes = npt.NDArray[np.int64]
-MAX_RETRIES = 20
-
-
-@dataclass(frozen=True)
-class GenerationConfig:
-    """How to speak. `temperature` and `top_k` None are the model's own choice (0.9 and 50 if it makes none); `depth_*`
-    and `advance_temperature` override their stage, None leaves the common value.
-
-    `guidance` above 1 draws codes further from what the model would say without the words (classifier-free guidance,
-    for models trained with hidden words; twice the work); None is the model's own choice, 1 is off.
-
-    `max_seconds` limits the whole speech; `retries` is how often a sentence that failed its checks is tried again
-    with another seed; `check` False returns whatever the model gives; `normalise` False leaves the text as written.
-    """
-
-    temperature: float | None = None
-    top_k: int | None = None
-    depth_temperature: float | None = None
-    depth_top_k: int | None = None
-    advance_temperature: float | None = None
-    guidance: float | None = None
-    max_seconds: float | None = None
-    retries: int = 3
-    check: bool = True
-    normalise: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("temperature", "depth_temperature", "advance_temperature"):
-            value = getattr(self, name)
-            if value is not None and not 0.0 <= value <= 10.0:
-                raise InputError(f"{name} is {value}; it goes from 0 (greedy) to 10.", field=name)
-        if self.guidance is not None and not 0.0 <= self.guidance <= 10.0:
-            raise InputError(f"guidance is {self.guidance}; it goes from 0 to 10, 1 is off.", field="guidance")
-        for name in ("top_k", "depth_top_k"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise InputError(f"{name} is {value}; 0 keeps all codes.", field=name)
-        if self.max_seconds is not None and not 0.08 <= self.max_seconds <= 36_000:
-            raise InputError(f"max_seconds is {self.max_seconds}; at least 0.08 is needed.", field="max_seconds")
-        if not 0 <= self.retries <= MAX_RETRIES:
-            raise InputError(f"retries is {self.retries}; 0 to {MAX_RETRIES} are possible.", field="retries")
-
-    def over(self, usual: GenerationConfig) -> GenerationConfig:
-        """These options, with a model's usual sampling where none was asked for."""
-        heat = ("temperature", "depth_temperature", "advance_temperature") if self.temperature is None else ()
-        top = ("top_k", "depth_top_k") if self.top_k is None else ()
-        given = {name: getattr(self, name) for name in (*heat, *top, "guidance")}
-        return replace(self, **{name: getattr(usual, name) for name, value in given.items() if value is None})
-
-    def sampling(self, seed: int) -> FrameSampling:
-        """The frames' sampling under a seed."""
-        usual = FrameSampling()
-        heat = usual.first.temperature if self.temperature is None else self.temperature
-        top_k = usual.first.top_k if self.top_k is None else self.top_k
-        depth_heat = heat if self.depth_temperature is None else self.depth_temperature
-        depth = Sampling(depth_heat, top_k if self.depth_top_k is None else self.depth_top_k)
-        move = min(heat, usual.advance.temperature) if self.advance_temperature is None else self.advance_temperature
-        first, advance = Sampling(heat, top_k), Sampling(move, usual.advance.top_k)
-        return FrameSampling(seed, first, depth, advance, 1.0 if self.guidance is None else self.guidance)
+__all__ = ["Codec", "Decoder", "GenerationConfig", "Sentence", "Speech", "new_seed", "seed_of"]
 
 
 class Decoder(Protocol):
@@ -137,17 +81,27 @@ def seed_of(seed: int, sentence: int, attempt: int) -> int:
 
 @dataclass
 class _Attempt:
-    """One try at one sentence."""
+    """One try at one sentence. It has a decoder from the moment that all sound before it is known."""
 
     utterance: Utterance
-    decoder: Decoder
-    max_frames: int
+    context: SpokenContext  # in which it is spoken
     limited: bool  # the caller's limit is the tighter one
+    decoder: Decoder | None = None
+    taken: int = 0  # frames that were asked for; beside other sentences there can be more
     waiting: list[Codes] = field(default_factory=list)  # drawn and not decoded, (K,) each
     chunks: list[Samples] = field(default_factory=list)
 
+    def segment(self) -> Segment:
+        """The turn as far as it was asked for."""
+        whole = self.utterance.segment()
+        if self.taken == len(self.utterance.codes) or whole.codes is None:
+            return whole
+        pointers = None if whole.pointers is None else whole.pointers[: self.taken + 1]
+        return replace(whole, codes=whole.codes[:, : self.taken], pointers=pointers)
+
     def decode(self) -> Samples:
         """The waiting frames as sound."""
+        assert self.decoder is not None
         self.chunks.append(self.decoder.decode(np.stack(self.waiting, axis=1)))
         self.waiting.clear()
         return self.chunks[-1]
@@ -160,7 +114,7 @@ class _Attempt:
 
     @property
     def stop(self) -> str:
-        ending = self.utterance.ending
+        ending = self.utterance.ending if self.taken == len(self.utterance.codes) else None
         return "end" if ending in ("eos", "tail") else "max_seconds" if ending == "max_frames" else "closed"
 
 
@@ -197,6 +151,10 @@ class Speech:
         self.unfinished: Samples = np.zeros(0, np.float32)  # of the sentence that was being held back when it broke off
         self._hold = False
         self._pace = Pace(live=True, together=codec.exact_pieces)
+        self._rows = SideBySide(context.engine)
+        together = options.side_by_side if options.max_seconds is None and len(sentences) > 1 else 1
+        self._together, self._ahead = together, dict[int, _Attempt]()
+        self._start = context.fork() if together > 1 else context
         self._iterator = self._speak()
 
     def __iter__(self) -> Iterator[Samples]:
@@ -247,6 +205,7 @@ class Speech:
         )
         for index, sentence in enumerate(self._sentences):
             attempt = yield from self._speak_one(index, sentence, decoder, frames_left, joiner)
+            assert attempt.decoder is not None
             decoder = attempt.decoder
             joiner.next_sentence()
             if frames_left is not None:
@@ -263,7 +222,8 @@ class Speech:
         """Attempts at one sentence until one is good; returns that attempt."""
         for number in range(self._options.retries + 1):
             seed = seed_of(self.seed, index, number)
-            attempt = self._begin(sentence, seed, decoder.fork(), frames_left)
+            attempt = self._attempt(index, number, frames_left)
+            attempt.decoder = decoder.fork()
             left = False
             try:
                 for chunk in self._frames(sentence, attempt):
@@ -271,7 +231,7 @@ class Speech:
                         left = True
                         yield out
             except SpeechError as error:
-                self._context.abandon()
+                self._forget(attempt)
                 if left or number == self._options.retries:
                     raise _explained(error, number + 1, seed, left) from None
                 continue
@@ -279,7 +239,7 @@ class Speech:
                 self._keep(sentence, attempt, seed, number + 1)
                 raise
             except BaseException:
-                self._context.abandon()
+                self._forget(attempt)
                 if self._hold and attempt.utterance.codes:
                     self.unfinished = attempt.sound()
                 raise
@@ -290,24 +250,37 @@ class Speech:
             return attempt
         raise AssertionError("the last attempt returns or raises")
 
-    def _begin(self, sentence: Sentence, seed: int, decoder: Decoder, frames_left: int | None) -> _Attempt:
-        expected = Expectation.of_text(sentence.text)
-        max_frames = expected.max_frames
+    def _attempt(self, index: int, number: int, frames_left: int | None) -> _Attempt:
+        """Begin to speak a sentence, and those that are to be spoken beside it; some have begun already."""
+        if self._together == 1:
+            return self._begin(self._context, index, number, frames_left)
+        first = index + (1 if number else 0)
+        for later in range(first, min(len(self._sentences), index + self._together)):
+            if later not in self._ahead:
+                self._ahead[later] = self._begin(self._start.fork(), later, 0, None)
+        return self._begin(self._start.fork(), index, number, None) if number else self._ahead.pop(index)
+
+    def _begin(self, context: SpokenContext, index: int, number: int, frames_left: int | None) -> _Attempt:
+        sentence = self._sentences[index]
+        max_frames = Expectation.of_text(sentence.text).max_frames
         limited = frames_left is not None and frames_left < max_frames
         if limited and frames_left is not None:
             max_frames = frames_left
-        self.dropped += self._context.make_room(len(sentence.ids), max_frames)
-        sampling = self._options.sampling(seed)
-        utterance = self._context.begin(sentence.ids, sampling, Limits(max_frames))
-        return _Attempt(utterance, decoder, max_frames, limited)
+        dropped = context.make_room(len(sentence.ids), max_frames)
+        self.dropped += dropped if context is self._context else []
+        sampling = self._options.sampling(seed_of(self.seed, index, number))
+        utterance = context.begin(sentence.ids, sampling, Limits(max_frames))
+        self._rows.add(utterance)
+        return _Attempt(utterance, context, limited)
 
     def _frames(self, sentence: Sentence, attempt: _Attempt) -> Iterator[Samples]:
         """Draw and check frame by frame, decode as the pace allows, and check the whole at the end."""
         watch = LoopWatch()
         self._pace.resume()
-        for frame in generate_frames(self._context.engine, attempt.utterance):
+        for frame in self._rows.frames(attempt.utterance):
             if self._options.check:
                 watch.push(frame.codes)
+            attempt.taken += 1
             attempt.waiting.append(frame.codes)
             if self._pace.ready(len(attempt.waiting)):
                 yield self._decoded(attempt)
@@ -335,13 +308,20 @@ class Speech:
         """Make the spoken sentence part of the past, and of the report."""
         utterance = attempt.utterance
         planned = Expectation.of_text(sentence.text).usual_frames if attempt.stop == "closed" else 0
-        turn = HeardTurn(self._speaker, sentence.text, utterance.segment(), True, self._accent, planned)
-        if utterance.codes:
+        turn = HeardTurn(self._speaker, sentence.text, attempt.segment(), True, self._accent, planned)
+        self._rows.drop(utterance)
+        if not attempt.taken:
+            self._forget(attempt)
+        elif attempt.context is self._context:
             self._context.keep(utterance, turn)
         else:
-            self._context.abandon()
-        seconds = len(utterance.codes) / FRAMES_PER_SECOND
+            self.dropped += self._context.add(turn)
+        seconds = attempt.taken / FRAMES_PER_SECOND
         self._parts.append(SpokenPart(sentence.text, seed, tries, attempt.stop, start, seconds))
+
+    def _forget(self, attempt: _Attempt) -> None:
+        self._rows.drop(attempt.utterance)
+        attempt.context.abandon()
 
 
 def _explained(error: SpeechError, attempts: int, seed: int, left: bool) -> SpeechError:

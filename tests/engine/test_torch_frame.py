@@ -1,4 +1,4 @@
-"""The depth stage in memory of its own, as a GPU is given it: the plain engine's codes, row by row and again and again."""
+"""The depth stage in memory of its own, as a GPU is given it: the plain engine's codes, again and again."""
 
 from __future__ import annotations
 

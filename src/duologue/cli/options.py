@@ -78,6 +78,7 @@ def generation(
     retries: int,
     raw_text: bool,
     no_check: bool,
+    side_by_side: int = 1,
 ) -> GenerationConfig:
     """The library's options from the command line's."""
     from ..speaking import GenerationConfig
@@ -89,6 +90,7 @@ def generation(
         retries=retries,
         normalise=not raw_text,
         check=not no_check,
+        side_by_side=side_by_side,
     )
 
 

@@ -63,8 +63,8 @@ class TorchEngine:
     ) -> None:
         """Move the module to a device ("cpu", "cuda", "cuda:1", "mps") and type, and take it over.
 
-        `static` keeps a frame's depth stage in memory of its own and hands it to the device as a whole (torch_frame.py);
-        None: on GPUs. `int4` rounds its linear layers for torch's own CPU kernel: a few times as fast, where no kernels of ours are.
+        `int4` rounds its linear layers for torch's own CPU kernel: faster, where no kernels of ours are. `static` keeps
+        a frame's depth stage in memory of its own and hands it over as a whole (torch_frame.py); None: on GPUs.
         Raises BackendUnavailable if torch can't reach the device, or has no such kernel.
         """
         self.device = _reach(device)
