@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 from collections.abc import Iterator
 
 import av
@@ -12,7 +13,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.server.conftest import Running
+from tests.server.conftest import PacedEngine, Running, Serve
 
 TEXT = "Hello there."
 READABLE = ("mp3", "opus", "aac", "flac", "wav")
@@ -151,3 +152,40 @@ def test_an_unknown_route_has_the_same_body(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         client.embeddings.create(model="tiny", input="x")
     assert caught.value.code == "not_found"
+
+
+def test_keys_limits_and_faults_arrive_as_the_client_s_classes(serve: Serve, paced: PacedEngine) -> None:
+    paced.allowed = threading.Semaphore(3)
+    server = serve(paced, api_keys=("one", "two"), max_streams=1, max_streams_per_key=1, max_waiting=0)
+
+    def client(key: str) -> OpenAI:
+        return OpenAI(base_url=f"{server.url}/v1", api_key=key, max_retries=0)
+
+    def speak(key: str) -> None:
+        client(key).audio.speech.create(model="tts-1", voice="one", input="Hello there.")
+
+    with client("one").audio.speech.with_streaming_response.create(
+        model="tts-1", voice="one", input="Hello there, all of you.", response_format="pcm"
+    ) as response:
+        next(response.iter_bytes())
+        for key, kind, status in (
+            ("none", openai.AuthenticationError, 401),
+            ("one", openai.RateLimitError, 429),
+            ("two", openai.InternalServerError, 503),
+        ):
+            with pytest.raises(kind) as caught:
+                speak(key)
+            assert caught.value.status_code == status
+            assert caught.value.code
+            assert caught.value.request_id
+        paced.allowed.release(1_000_000)
+    server.wait_until_idle()
+
+    def fault(*_: object) -> None:
+        raise ZeroDivisionError
+
+    server.services.voices.find = fault  # type: ignore[method-assign]
+    with pytest.raises(openai.InternalServerError) as caught:
+        speak("one")
+    assert caught.value.status_code == 500
+    assert "ZeroDivision" not in str(caught.value)

@@ -43,6 +43,7 @@ export class Answer {
     this.stopped = true;
     this.playback.stop();
     this.onlevel(0);
+    lab.buffered(0, this.playback.dry);
     return Math.floor(Math.min(this.playback.played, this.pushed) / 24);
   }
 }
