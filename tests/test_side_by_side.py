@@ -78,7 +78,7 @@ def test_what_was_not_asked_for_is_not_remembered(tiny_model: Model) -> None:
             break
     speech.close()
     told = talk._context.turns
-    assert [turn.frames for turn in told][0] == first
+    assert told[0].frames == first
     assert len(told) == 2
     assert 0 < told[1].frames < whole._context.turns[1].frames
     np.testing.assert_array_equal(told[1].segment.codes, whole._context.turns[1].segment.codes[:, : told[1].frames])
