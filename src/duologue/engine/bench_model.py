@@ -7,26 +7,30 @@ measurement starts at once, and so that starting from that file can be measured 
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ..csm.config import CsmConfig
-from .packed import PackedModel, load_packed, pack_model, save_packed
-from .pieces import expected_shapes
-from .quantize import FormatPlan
+from .packed import PackedModel, PackedTable, load_packed, new_block, packed_sizes, save_packed, view_packed
+from .quantize import Floats, FormatPlan, PackedMatrix, pack
 
 SOURCE = "random weights"
+TILE_ROWS = 16
 
 
 def random_model(config: CsmConfig, plan: FormatPlan) -> PackedModel:
-    """A network of random weights; its arrays share one small pool of numbers, so that making it needs no memory."""
-    pool = (np.random.default_rng(0).standard_normal(1 << 22) * 0.02).astype(np.float32)
-    weights = {}
-    for name, shape in expected_shapes(config).items():
-        row = int(np.prod(shape[1:])) if len(shape) > 1 else 1
-        weights[name] = np.ones(shape, np.float32)[:0] if 0 in shape else _repeated(pool, shape, row)
-    return pack_model(config, weights, plan)
+    """A network of random weights; large matrices repeat their first rows, so that making it takes seconds."""
+    size, vector_values = packed_sizes(config, plan)
+    model = view_packed(config, plan, new_block(size), np.ones(vector_values, np.float32), defaultdict(lambda: 1.0))
+    pool = (np.random.default_rng(0).standard_normal(1 << 21) * 0.02).astype(np.float32)
+    for matrix in model.matrices.values():
+        _fill_matrix(matrix, pool)
+    for table in model.tables.values():
+        _fill_table(table, pool)
+    return model
 
 
 def kept_random_model(config: CsmConfig, plan: FormatPlan) -> tuple[PackedModel, Path]:
@@ -59,10 +63,26 @@ def random_rows(config: CsmConfig, count: int) -> np.ndarray:
     return rows
 
 
-def _repeated(pool: np.ndarray, shape: tuple[int, ...], row: int) -> np.ndarray:
-    if len(shape) == 1:
-        return np.ones(shape, np.float32)
-    rows = max(1, min(shape[0], len(pool) // row))
-    if rows == shape[0]:
-        return pool[: rows * row].reshape(shape)
-    return np.broadcast_to(np.resize(pool, row).reshape(1, *shape[1:]), shape)
+def _fill_matrix(matrix: PackedMatrix, pool: Floats) -> None:
+    rows = min(matrix.rows, max(TILE_ROWS, len(pool) // matrix.cols // TILE_ROWS * TILE_ROWS))
+    first = pack(np.resize(pool, (rows, matrix.cols)), matrix.format)
+    matrix.scale = first.scale
+    tile = first.data.nbytes // -(-rows // TILE_ROWS)  # a tile of rows is one run of bytes
+    _repeat(first.data if rows == matrix.rows else first.data[: rows // TILE_ROWS * tile], matrix.data)
+
+
+def _fill_table(table: PackedTable, pool: Floats) -> None:
+    if table.kind == "int8":
+        assert table.scales is not None
+        table.scales[:] = 0.02 / 40
+        _repeat(np.clip(pool / (0.02 / 40), -127, 127).astype(np.int8).view(np.uint8), table.data)
+    elif table.kind == "bfloat16":
+        _repeat((pool.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8), table.data)
+    else:
+        _repeat(pool.view(np.uint8), table.data)
+
+
+def _repeat(values: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8]) -> None:
+    for start in range(0, len(out), len(values)):
+        part = out[start : start + len(values)]
+        part[:] = values[: len(part)]
