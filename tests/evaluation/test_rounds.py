@@ -9,8 +9,8 @@ import soundfile
 from duologue.errors import BackendUnavailable, InputError
 from duologue.evaluation import codec, dialogue_voices, floor, page
 from duologue.evaluation.clips import Clip, figures
+from duologue.evaluation.reading_clips import judge_words, judge_words_again, lost
 from duologue.evaluation.sentences import held_out, trained_on
-from duologue.evaluation.voice import judge_words, judge_words_again
 from duologue.evaluation.wer import WordErrors
 from tests.training.toy_speech import write_toy_shards
 
@@ -75,25 +75,62 @@ def test_ten_turns_of_two_voices(tiny_model):
 
 
 class LosesWindows:
-    """Hears nothing in a joined window of several clips, and everything in a single one."""
+    """Reads one clip after the other, `lost` of its answers excepted, of which it hears nothing."""
 
-    def __init__(self, texts):
-        self.texts, self.asked = texts, 0
+    def __init__(self, answers, lost=()):
+        self.answers, self.lost, self.asked = answers, lost, 0
 
     def transcribe(self, window):
         self.asked += 1
-        return "" if self.asked <= 2 else self.texts[(self.asked - 3) % len(self.texts)]
+        return "" if self.asked - 1 in self.lost else self.answers[self.asked - 1]
+
+
+TEXTS = ["one big apple", "green pears taste well"]
+TWO = [" ".join(TEXTS[::-1]), " ".join(TEXTS)]  # what is heard of the windows, backwards and forwards
+
+
+def said(texts=TEXTS):
+    return [Clip(text, "one", SPEECH[:48_000]) for text in texts]
 
 
 def test_a_lost_window_is_read_again():
-    texts = ["one big apple", "green pears taste well"]
-    clips = [Clip(text, "one", SPEECH[:48_000]) for text in texts]
-    judge = LosesWindows(texts)
-    judge_words(clips, judge)
-    judge_words_again(clips, judge)
+    clips = said()
+    judge_words_again(clips, LosesWindows([*TWO, *TEXTS], lost=(0, 1)))
     told = figures(clips)
     assert told["wer_percent"] == told["wer_percent_reversed"] == 100 and told["wer_percent_reread"] == 0
+    assert told["clips_of_lost_windows"] == 2 and told["understood_percent"] == 100
     assert figures([Clip("x", "one", SPEECH[:48_000])])["wer_percent_reread"] is None
+
+
+def test_all_clips_of_a_lost_window_are_read_again():
+    clips = said()
+    judge_words_again(clips, LosesWindows([TWO[0], "one big", "one big ample", TEXTS[1]]))
+    assert [clip.errors.errors for clip in clips] == [1, 4]
+    assert [clip.readings["reread"].errors for clip in clips] == [1, 0]
+    assert clips[0].readings["reread"].differences == (("apple", "ample"),)
+
+
+def test_a_whole_window_is_not_read_again():
+    clips = said()
+    judge_words_again(clips, LosesWindows([*TWO]))  # a further reading would find no answer
+    assert [clip.readings["reread"].errors for clip in clips] == [0, 0]
+    assert figures(clips)["clips_of_lost_windows"] == 0
+
+
+def test_every_clip_can_be_read_alone():
+    clips = said()
+    judge_words_again(clips, LosesWindows([*TWO, TEXTS[0], "green bears taste well"]), alone=True)
+    told = figures(clips)
+    assert told["wer_percent"] == 0 and told["wer_percent_alone"] == pytest.approx(100 / 7, abs=0.01)
+    assert told["understood_percent"] == 50
+
+
+def test_single_words_that_vanish_in_a_row_make_a_lost_window():
+    clips = said(["Bread.", "Cheese.", "Butter.", "Milk."])
+    judge_words(clips, LosesWindows(["bread cheese milk"]))
+    assert not lost(clips, range(4))
+    judge_words(clips, LosesWindows(["bread"]))
+    assert lost(clips, range(4))
 
 
 def test_the_page_holds_everything_itself(tmp_path):

@@ -13,13 +13,14 @@ evaluate = typer.Typer(
     help="Measure a voice or a codec: words understood, voice kept, opinion scores. Needs duologue[evaluate].",
     no_args_is_help=True,
 )
+SET_HELP = "heldout40, heldout120, short60, homographs or a text file."
 Out = Annotated[Path, typer.Option(help="Where the figures go (JSON).")]
 
 
 @evaluate.command()
 def voice(
     model: given.ModelName = None,
-    sentences: Annotated[str, typer.Option(help="heldout40, heldout120, short60 or a text file.")] = "heldout120",
+    sentences: Annotated[str, typer.Option(help=SET_HELP)] = "heldout120",
     voices: Annotated[str | None, typer.Option(help="Names, separated by commas; all of the model's.")] = None,
     seeds: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "1",
     retries: Annotated[int, typer.Option(help="What the library may try again; 0 counts first attempts.", min=0)] = 0,
@@ -30,6 +31,7 @@ def voice(
     floor: Annotated[bool, typer.Option("--floor", help="Beside flite and espeak-ng, if they are installed.")] = False,
     judge: Annotated[str, typer.Option(help="base, a folder, or a name that faster-whisper knows.")] = "base",
     quick: Annotated[bool, typer.Option("--quick", help="Words and lengths only.")] = False,
+    alone: Annotated[bool, typer.Option("--alone", help="Also read every clip alone (eight times the work).")] = False,
     keep: Annotated[Path | None, typer.Option(help="Folder for the spoken audio.")] = None,
     page: Annotated[Path | None, typer.Option(help="Also write a page with sound, spectrograms and numbers.")] = None,
     engine: given.EngineName = "auto",
@@ -47,7 +49,7 @@ def voice(
     words += [word for each in reference or () for word in ("--reference", each)]
     words += ["--keep", str(keep)] if keep else []
     words += ["--page", str(page)] if page else []
-    words += [flag for flag, chosen in (("--quick", quick), ("--floor", floor)) if chosen]
+    words += [flag for flag, chosen in (("--quick", quick), ("--floor", floor), ("--alone", alone)) if chosen]
     main(words)
 
 
@@ -94,9 +96,33 @@ def dialogue(
 
 
 @evaluate.command()
+def pronunciation(
+    model: given.ModelName = None,
+    voices: Annotated[str | None, typer.Option(help="Names of one accent, separated by commas.")] = None,
+    words: Annotated[int, typer.Option(help="Only the first so many words of each test.", min=1)] = 24,
+    seed: Annotated[int, typer.Option(help="Of the speech that is judged.")] = 1,
+    reference: Annotated[
+        list[str] | None, typer.Option(help="NAME=FOLDER of NNN.wav, one per sentence of `homographs`; repeatable.")
+    ] = None,
+    floor: Annotated[bool, typer.Option("--floor", help="Beside flite and espeak-ng, if they are installed.")] = False,
+    judge: Annotated[str, typer.Option(help="base, a folder, or a name that faster-whisper knows.")] = "base",
+    out: Out = Path("benchmarks/results/pronunciation.json"),
+) -> None:
+    """Homographs said the right way, and words said the same way throughout a talk, judged by the sound."""
+    from ..evaluation.pronunciation import main
+
+    options = ["--words", str(words), "--seed", str(seed), "--judge", judge, "--out", str(out)]
+    options += ["--model", model] if model else []
+    options += ["--voices", *voices.split(",")] if voices else []
+    options += [word for each in reference or () for word in ("--reference", each)]
+    options += ["--floor"] if floor else []
+    main(options)
+
+
+@evaluate.command()
 def overlap(
     corpus: Annotated[Path, typer.Option(help="Folder of the corpus listings (.jsonl).")],
-    sentences: Annotated[str, typer.Option(help="heldout40, heldout120, short60 or a text file.")] = "heldout120",
+    sentences: Annotated[str, typer.Option(help=SET_HELP)] = "heldout120",
 ) -> None:
     """Which evaluation sentences a corpus's training turns hold word for word: there should be none."""
     from ..evaluation.sentences import held_out, trained_on

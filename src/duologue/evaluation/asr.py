@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from ..errors import BackendUnavailable, WeightsDamaged
+from ..errors import BackendUnavailable, InputError, WeightsDamaged
 from ..timebase import RATE_HZ
 
 ASR_RATE_HZ = 16_000
+FEATURES_PER_SECOND = 50  # of Whisper's encoder
 WINDOW_SECONDS, GAP_SECONDS = 29.0, 0.35
 EDGE_SECONDS = 0.05  # kept around the trimmed speech
 TRIM_LEVEL = 0.01  # of the peak
@@ -89,6 +90,15 @@ class Judge:
         )
         found = [word for segment in segments for word in segment.words or ()]
         return [HeardWord(word.word.strip(), float(word.start), float(word.end)) for word in found]
+
+    def features(self, clip: Samples, rate_hz: int = RATE_HZ) -> npt.NDArray[np.float32]:
+        """What Whisper's encoder makes of at most 30 s of sound (N,): 50 vectors a second (T, D), nothing padded."""
+        sound = np.asarray(soxr.resample(clip.astype(np.float32), rate_hz, ASR_RATE_HZ), np.float32)
+        frames = min(len(sound) // 320 * 2, 3000)  # 10 ms each, an even number
+        if not frames:
+            raise InputError("A clip of less than 20 ms has no features.", field="clip")
+        spectrum = np.ascontiguousarray(self._whisper.feature_extractor(sound)[:, :frames])
+        return np.asarray(self._whisper.encode(spectrum), np.float32)[0]
 
 
 def assemble_base() -> Path:

@@ -40,6 +40,11 @@ class Clip:
     readings: dict[str, WordErrors] = field(default_factory=dict)  # the same words, read in other ways
 
     @property
+    def best_reading(self) -> WordErrors:
+        """The reading that depends least on how clips were joined."""
+        return self.readings.get("alone") or self.readings.get("reread") or self.errors
+
+    @property
     def seconds(self) -> float:
         return samples_to_seconds(len(self.samples))
 
@@ -68,11 +73,13 @@ def figures(clips: Sequence[Clip]) -> dict[str, Any]:
         "clips": len(clips),
         "words": total.words,
         "wer_percent": round(100 * total.rate, 2),
-        **{f"wer_percent_{name}": _rate_percent(clips, name) for name in ("reversed", "reread")},
+        **{f"wer_percent_{name}": _rate_percent(clips, name) for name in ("reversed", "reread", "alone")},
         "substitutions": total.substitutions,
         "deletions": total.deletions,
         "insertions": total.insertions,
+        "clips_of_lost_windows": sum(bool(clip.scores.get("window_lost")) for clip in clips),
         "clips_without_error_percent": _percent([clip.errors.errors == 0 for clip in clips]),
+        "understood_percent": _percent([clip.best_reading.errors == 0 for clip in clips]),
         "ended_by_itself_percent": _percent([clip.ended for clip in clips]),
         "right_length_percent": _percent([LENGTH_RANGE[0] <= each <= LENGTH_RANGE[1] for each in pace]),
         "pace": summary(pace),
@@ -119,5 +126,6 @@ def per_clip(clip: Clip) -> dict[str, Any]:
         "words": clip.errors.words,
         "errors": clip.errors.errors,
         "differences": [list(pair) for pair in clip.errors.differences],
+        "errors_when_read": {name: reading.errors for name, reading in clip.readings.items()},
         **{name: round(value, 3) if isinstance(value, float) else value for name, value in clip.scores.items()},
     }

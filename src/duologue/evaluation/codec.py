@@ -17,6 +17,7 @@ from ..errors import InputError
 from .asr import Judge
 from .clips import Clip, figures
 from .codec_metrics import codebook_use, intelligibility, mel_distance, pitch_kept
+from .reading_clips import judge_words_again
 from .report import summary, versions
 
 SECONDS = 1.0  # shorter clips have no PESQ
@@ -62,7 +63,6 @@ def round_trip(codec: Any, clips: Sequence[Clip]) -> tuple[list[Clip], list[np.n
 def measure(codec: Any, clips: Sequence[Clip], judge: Judge | None, entries: int) -> dict[str, Any]:
     """All figures. Without a judge, none that needs to listen for words."""
     from .naturalness import dnsmos
-    from .voice import judge_words, judge_words_again
 
     made, codes = round_trip(codec, clips)
     pairs = [(clip.samples, back.samples) for clip, back in zip(clips, made, strict=True)]
@@ -71,7 +71,6 @@ def measure(codec: Any, clips: Sequence[Clip], judge: Judge | None, entries: int
     heard = [intelligibility(*pair) for pair in pairs]
     if judge is not None:
         for group in (clips, made):
-            judge_words(group, judge)
             judge_words_again(group, judge)
     for clip in (*clips, *made):
         opinion = dnsmos(clip.samples)

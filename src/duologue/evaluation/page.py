@@ -21,9 +21,9 @@ SENTENCES = 12  # with sound; the numbers are over all of them
 FFT, HOP, TOP_HZ = 1024, 240, 8000
 FLOOR_DB = 70.0
 ROWS = (
-    "words", "wer_percent", "wer_percent_reversed", "wer_percent_reread", "ended_by_itself_percent",
-    "right_length_percent", "right_voice_percent", "similarity", "similarity_lead", "dnsmos", "distillmos", "pace",
-    "silence_share", "real_time_factor",
+    "words", "wer_percent", "wer_percent_reversed", "wer_percent_reread", "understood_percent",
+    "ended_by_itself_percent", "right_length_percent", "right_voice_percent", "similarity", "similarity_lead", "dnsmos",
+    "distillmos", "pace", "silence_share", "real_time_factor",
 )  # fmt: skip
 STYLE = """body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem}
 table{border-collapse:collapse}td,th{padding:.3rem .6rem;border:1px solid #8884;text-align:left;vertical-align:top}

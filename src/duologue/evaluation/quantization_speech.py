@@ -17,7 +17,8 @@ from ..api import Model
 from . import naturalness, speaker
 from .asr import Judge
 from .clips import Clip
-from .voice import judge_words, speak, voice_prompts
+from .reading_clips import judge_words
+from .voice import speak, voice_prompts
 
 RESAMPLINGS = 2000
 Values = npt.NDArray[np.float64]

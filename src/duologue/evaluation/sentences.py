@@ -4,26 +4,48 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import InputError
 from .wer import comparable
+from .word_ways import homographs
 
-SETS = ("heldout40", "heldout120", "short60")
+SETS = ("heldout40", "heldout120", "short60", "homographs")
+SHORT_WORDS = 2.0  # a set of fewer words a sentence is one of single words and numbers
 
 
 def held_out(name: str = "heldout40") -> list[str]:
     """The sentences of a packaged set, or of a text file: one a line, # for comments. Raises InputError."""
-    if name in SETS:
-        text = (importlib.resources.files("duologue.evaluation") / "data" / f"{name}.txt").read_text(encoding="utf-8")
-    else:
-        text = _own_file(Path(name))
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [line.strip() for line in _text_of(name).splitlines()]
     sentences = [line for line in lines if line and not line.startswith("#")]
     if not sentences:
         raise InputError(f"{name} holds no sentences.", field="sentences")
     return sentences
+
+
+def sections(name: str) -> dict[str, list[str]]:
+    """The same sentences under the comment line that stands before them; what has none is under ""."""
+    parts: dict[str, list[str]] = {}
+    title = ""
+    for line in (line.strip() for line in _text_of(name).splitlines()):
+        if line.startswith("#"):
+            title = line.lstrip("# ")
+        elif line:
+            parts.setdefault(title, []).append(line)
+    return parts
+
+
+def reading_order(parts: Mapping[str, Sequence[str]]) -> list[str]:
+    """In which order a listener should read a set's sentences: as they are, but short ones with the parts mixed.
+
+    Joined in a row, "7. 12. 30." is one number to an ASR and to the normaliser of its words.
+    """
+    everything = [sentence for part in parts.values() for sentence in part]
+    if sum(len(sentence.split()) for sentence in everything) >= SHORT_WORDS * len(everything):
+        return everything
+    places = {sentence: (number + 0.5) / len(part) for part in parts.values() for number, sentence in enumerate(part)}
+    return sorted(everything, key=places.__getitem__)
 
 
 def trained_on(sentences: Sequence[str], corpus: Path) -> dict[str, list[str]]:
@@ -37,6 +59,14 @@ def trained_on(sentences: Sequence[str], corpus: Path) -> dict[str, list[str]]:
                 if (sentence := wanted.get(comparable(turn["text"]))) is not None:
                     found.setdefault(sentence, []).append(listing.stem)
     return found
+
+
+def _text_of(name: str) -> str:
+    if name == "homographs":
+        return "\n".join(case.sentence for case in homographs())
+    if name in SETS:
+        return (importlib.resources.files("duologue.evaluation") / "data" / f"{name}.txt").read_text(encoding="utf-8")
+    return _own_file(Path(name))
 
 
 def _own_file(path: Path) -> str:

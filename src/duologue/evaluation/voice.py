@@ -23,13 +23,13 @@ from ..errors import InputError, SpeechError
 from ..speaking import GenerationConfig
 from ..timebase import RATE_HZ
 from . import floor, naturalness, page, speaker
-from .asr import Judge, trim, windows
+from .asr import Judge, trim
 from .clips import Clip, figures, per_clip
+from .reading_clips import judge_words, judge_words_again
 from .report import versions
-from .sentences import held_out
-from .wer import split_errors, word_errors
+from .sentences import held_out, reading_order, sections
 
-LOST_WORDS = 3  # a clip of fewer words is not read again
+SECTION_FIGURES = ("clips", "words", "wer_percent", "wer_percent_reread", "understood_percent")
 
 
 def speak(
@@ -78,34 +78,6 @@ def voice_prompts(model: api.Model) -> dict[str, speaker.Embedding]:
     return {name: speaker.embed(model.voice(name).audio.samples) for name in model.voices}
 
 
-def judge_words(clips: Sequence[Clip], judge: Judge) -> None:
-    """Fill in each clip's word errors. A clip without sound has all its words deleted."""
-    for clip in clips:
-        clip.errors = word_errors(clip.sentence, "")
-    for window in windows([clip.samples for clip in clips]):
-        members = [clips[number] for number in window.clips]
-        counted = split_errors([clip.sentence for clip in members], judge.transcribe(window.samples))
-        for clip, errors in zip(members, counted, strict=True):
-            clip.errors = errors
-
-
-def judge_words_again(clips: Sequence[Clip], judge: Judge) -> None:
-    """Two further readings beside `judge_words`, because Whisper now and then drops most of a joined window.
-
-    `reversed`: the clips joined in the opposite order. `reread`: a clip of which half of the words or more were deleted
-    in the window is read alone, and that reading counts, better or worse.
-    """
-    backwards = list(clips)[::-1]
-    first = [clip.errors for clip in clips]
-    judge_words(backwards, judge)
-    for clip, errors in zip(clips, first, strict=True):
-        clip.readings["reversed"], clip.errors = clip.errors, errors
-        clip.readings["reread"] = errors
-        if errors.words >= LOST_WORDS and errors.deletions >= errors.words / 2:
-            speech = trim(clip.samples)
-            clip.readings["reread"] = word_errors(clip.sentence, judge.transcribe(speech) if len(speech) else "")
-
-
 def judge_sound(clips: Sequence[Clip], prompts: Mapping[str, speaker.Embedding]) -> None:
     """Fill in each clip's opinion scores and voice similarity."""
     for clip in clips:
@@ -136,10 +108,14 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         groups |= {name: floor.speak(name, sentences) for name in floor.installed()}
     judge = Judge(arguments.judge, arguments.threads)
     prompts = {} if arguments.quick else voice_prompts(model)
+    parts = sections(arguments.sentences)
+    order = {sentence: place for place, sentence in enumerate(reading_order(parts))}
     for clips in groups.values():
-        judge_words(clips, judge)
-        if not arguments.quick:
-            judge_words_again(clips, judge)
+        in_order = sorted(clips, key=lambda clip: (clip.seed, order[clip.sentence]))
+        if arguments.quick:
+            judge_words(in_order, judge)
+        else:
+            judge_words_again(in_order, judge, arguments.alone)
             judge_sound(clips, prompts)
     own = [clip for voice in voices for clip in groups[voice or "default"]]
     if arguments.keep:
@@ -157,8 +133,23 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         "judge": judge.name,
         "all_voices": figures(own),
         "by_speaker": {name: figures(clips) for name, clips in groups.items()},
+        "by_section": by_section(groups, parts),
         "clips": [per_clip(clip) for clips in groups.values() for clip in clips],
     }
+
+
+def by_section(
+    groups: Mapping[str, Sequence[Clip]], parts: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Words and share of sentences understood, by part of the set and by speaker."""
+    told: dict[str, dict[str, dict[str, Any]]] = {}
+    for title, sentences in parts.items():
+        for name, clips in groups.items():
+            inside = [clip for clip in clips if clip.sentence in sentences]
+            if inside:
+                whole = figures(inside)
+                told.setdefault(title, {})[name] = {key: whole[key] for key in SECTION_FIGURES}
+    return told
 
 
 def _keep(folder: Path, groups: Mapping[str, Sequence[Clip]]) -> None:
@@ -185,6 +176,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--quick", action="store_true", help="words and lengths only: no opinion scores, no similarity"
     )
+    options.add_argument("--alone", action="store_true", help="also read every clip alone (eight times the work)")
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--keep", type=Path, help="folder for the spoken audio")
     options.add_argument("--page", type=Path, help="page with sound, spectrograms and numbers of the first clips")
@@ -201,7 +193,8 @@ def main(given: Sequence[str] | None = None) -> None:
     arguments.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for name, values in result["by_speaker"].items():
         print(
-            f"{name}: WER {values['wer_percent']} %, ended {values['ended_by_itself_percent']} %, "
+            f"{name}: WER {values['wer_percent']} %, understood {values['understood_percent']} %, "
+            f"ended {values['ended_by_itself_percent']} %, "
             f"right length {values['right_length_percent']} %, DNSMOS {values['dnsmos']['mean']}, "
             f"RTF {values['real_time_factor']}"
         )
