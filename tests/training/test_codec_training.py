@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from duologue.configuration import from_dict, to_dict
-from duologue.errors import InputError
+from duologue.errors import InputError, LayoutMismatch
 from duologue.mimi.config import MimiConfig, QuantizerConfig, TransformerConfig
 from duologue.mimi.quantizer import SplitQuantizer
 from duologue.mimi.spectral_config import SpectralConfig
@@ -26,6 +26,7 @@ from duologue.training.codec_data import PHONES, CropCorpus, phone_units
 from duologue.training.codec_export import codec_of_run, fingerprint, save_codec
 from duologue.training.codec_quantizer import codebooks, follow, perplexity, quantize, revive, start_from_means
 from duologue.training.codec_refine import DecoderRefinement, refine
+from duologue.training.codec_start import start_codec
 from duologue.training.encode_codes import encode_shards, encode_turns
 from duologue.training.loop_log import read_curves
 from duologue.training.losses_spectral import MelMetric, SpectralDistance
@@ -116,13 +117,14 @@ def test_the_file_holds_the_codec_that_was_trained(trained, tmp_path):
     assert fingerprint(load_mimi(tmp_path / "half.safetensors")) == half_mark
 
 
-def test_refinement_moves_the_decoder_and_keeps_the_codes(trained, shards, tmp_path):
+@pytest.mark.parametrize("judges", ["spectrogram", "bands"])
+def test_refinement_moves_the_decoder_and_keeps_the_codes(trained, shards, tmp_path, judges):
     recipe, folder = trained
     save_codec(codec_of_run(folder, recipe.mimi), tmp_path / "codec.safetensors", half=True)
     codec = load_mimi(tmp_path / "codec.safetensors")
     plan = DecoderRefinement(
         str(shards), recipe.prepared, steps=4, crops=2, crop_seconds=0.64, decay_steps=2, judge_from=1,
-        judge_channels=16, judge_seconds=0.32, checkpoint_every=2, log_every=2, bf16=False,
+        judges=judges, judge_channels=16, judge_seconds=0.32, checkpoint_every=2, log_every=2, precision="float32",
     )  # fmt: skip
     refine(plan, codec, tmp_path / "run")
     better = load_mimi(tmp_path / "run" / "codec.safetensors")
@@ -131,6 +133,28 @@ def test_refinement_moves_the_decoder_and_keeps_the_codes(trained, shards, tmp_p
     assert fingerprint(better) == fingerprint(codec)
     assert torch.equal(better.encode(wav), codes)
     assert (better.decode(codes) - codec.decode(codes)).abs().max() > 1e-5
+
+
+def test_a_deeper_codec_starts_with_the_sound_and_codes_of_the_one_it_goes_on_from(trained, tmp_path):
+    recipe, folder = trained
+    save_codec(codec_of_run(folder, recipe.mimi), tmp_path / "codec.safetensors", half=True)
+    shallow = load_mimi(tmp_path / "codec.safetensors").eval()
+    deeper = dataclasses.replace(
+        recipe.mimi,
+        spectral=dataclasses.replace(recipe.mimi.spectral, decoder_blocks=recipe.mimi.spectral.decoder_blocks + 2),
+        transformer=dataclasses.replace(recipe.mimi.transformer, layers=recipe.mimi.transformer.layers + 1),
+    )
+    start = start_codec(tmp_path / "codec.safetensors", deeper).eval()
+    wav = 0.1 * torch.randn(1, 1, 1920 * 6)
+    assert torch.equal(start.encode(wav), shallow.encode(wav))
+    torch.testing.assert_close(start.decode(start.encode(wav)), shallow.decode(shallow.encode(wav)))
+    plan = dataclasses.replace(recipe, mimi=deeper, steps=3, plain_steps=50, checkpoint_every=3)
+    run = train(plan, tmp_path / "run", start=start)
+    assert run.config.plain_steps == 0, "the codebooks are in use at once"
+    added = run.model.codec.decoder.blocks[-1].scale
+    assert added.abs().max() > 0, "what was added learns"
+    with pytest.raises(LayoutMismatch):
+        start_codec(tmp_path / "codec.safetensors", dataclasses.replace(deeper, width=2 * deeper.width))
 
 
 def test_codes_on_disk_are_the_codes_of_each_turn(trained, shards, tmp_path):

@@ -17,11 +17,18 @@ Processes = Annotated[int, typer.Option(help="Share each step among so many proc
 
 
 @train.command()
-def codec(config: Config, run: RunFolder, processes: Processes = 1) -> None:
+def codec(
+    config: Config,
+    run: RunFolder,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="A codec's file to go on from; the recipe's may have more layers.")
+    ] = None,
+    processes: Processes = 1,
+) -> None:
     """Train a codec from waveforms: recipes/voice/codec.json is an example."""
     from ..training.codec import main
 
-    main(_words(config=config, run=run, processes=processes))
+    main(_words(config=config, run=run, processes=processes, **{"from": start}))
 
 
 @train.command()

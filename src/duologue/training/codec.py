@@ -14,7 +14,7 @@ import json
 import math
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..configuration import from_dict, to_dict
+from ..mimi.codec import Mimi
 from ..mimi.config import MimiConfig
 from .checkpoints import AveragedWeights, collect, latest_checkpoint, load_checkpoint, restore, save_checkpoint
 from .codec_data import CropCorpus
 from .codec_model import LearningCodec, LossWeights, weigh
 from .codec_quantizer import Quantized, codebooks, follow, perplexity, project, revive, start_from_means
+from .codec_start import start_codec
 from .codec_validation import Validation
 from .loop_log import CurveLog, draw_curves, eta
 from .model_card import codec_card
@@ -68,16 +70,21 @@ class CodecTraining:
     revive_threshold: float = 0.1
     checkpoint_every: int = 200
     log_every: int = 20
+    weight_norm: bool = False  # for SEANet
     precision: Precision = "auto"  # of the matrix products
 
 
 class CodecRun:
     """One process of a run: the state that checkpoints keep, and the step that moves it."""
 
-    def __init__(self, config: CodecTraining, folder: Path, rank: int, world: int) -> None:
+    def __init__(self, config: CodecTraining, folder: Path, rank: int, world: int, start: Mimi | None = None) -> None:
+        """`start` is a codec of these sizes to go on from; its codebooks are in use from the first step."""
         self.config, self.folder, self.rank, self.world = config, folder, rank, world
         torch.manual_seed(config.seed)
         self.model = LearningCodec(config.mimi)
+        if start is not None:
+            self.config = config = replace(config, plain_steps=0)
+            self.model.codec.load_state_dict(start.state_dict())
         self.averaged = LearningCodec(config.mimi)
         self.averaged.load_state_dict(self.model.state_dict())
         self.average = AveragedWeights(self.averaged, config.average)
@@ -205,9 +212,10 @@ class CodecRun:
             copy.cluster_usage.copy_(book.cluster_usage)
 
 
-def train(config: CodecTraining, folder: Path, rank: int = 0, world: int = 1) -> CodecRun:
+def train(config: CodecTraining, folder: Path, rank: int = 0, world: int = 1, start: Mimi | None = None) -> CodecRun:
     """Run to `config.steps`; call again after any interruption."""
-    run = CodecRun(config, folder, rank, world)
+    run = CodecRun(config, folder, rank, world, start)
+    config = run.config
     run.resume()
     log = CurveLog(folder / "curves.csv", run.step) if rank == 0 else None
     validation = Validation(run.corpus) if rank == 0 else None
@@ -271,6 +279,7 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--processes", type=int, default=1, help="share each step among so many processes")
+    parser.add_argument("--from", dest="start", type=Path, help="a codec's file to go on from; may be shallower")
     words = sys.argv[1:] if given is None else given
     arguments = parser.parse_args(words)
     relaunch("duologue.training.codec", words, arguments.processes)
@@ -282,7 +291,8 @@ def main(given: list[str] | None = None) -> None:
     config = load_config(arguments.config)
     if rank == 0:
         _store_config(config, arguments.run)
-    train(config, arguments.run, rank, world)
+    start = start_codec(arguments.start, config.mimi) if arguments.start else None
+    train(config, arguments.run, rank, world, start)
     if world > 1:
         dist.destroy_process_group()
 

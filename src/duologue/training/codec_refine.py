@@ -13,6 +13,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,7 +29,9 @@ from .codec_export import fingerprint, save_codec
 from .codec_model import LearningCodec, LossWeights, weigh
 from .codec_validation import Validation
 from .discriminators import Discriminators, feature_distance, fooling_loss, judge_loss
+from .discriminators_bands import BandDiscriminators
 from .loop_log import CurveLog, draw_curves, eta
+from .precision import Precision, autocast, explain
 
 PANELS = {
     "spectra": ["mel", "linear", "val_mel"],
@@ -56,13 +59,14 @@ class DecoderRefinement:
     clip: float = 1.0
     judge_from: int = 100  # steps before the maker listens to the judges, who learn from the start
     judge_rate: float = 2e-4
+    judges: Literal["spectrogram", "bands"] = "spectrogram"  # bands: a fraction of the cost, for long cuts
     judge_channels: int = 32
     judge_seconds: float = 0.48  # cut that they see
     fool_weight: float = 0.06
     feature_weight: float = 0.15
     checkpoint_every: int = 200
     log_every: int = 20
-    bf16: bool = True
+    precision: Precision = "auto"  # of the matrix products
 
 
 class Refinement:
@@ -73,7 +77,8 @@ class Refinement:
         torch.manual_seed(config.seed)
         self.fingerprint = fingerprint(codec)
         self.model = _learning(codec)
-        self.judges = Discriminators(config.judge_channels)
+        kind = BandDiscriminators if config.judges == "bands" else Discriminators
+        self.judges = kind(config.judge_channels)
         self.averaged = _learning(codec)
         self.average = AveragedWeights(self.averaged, config.average)
         self.parts = decoder_side(self.model.codec)
@@ -124,7 +129,7 @@ class Refinement:
         chance = np.random.default_rng([self.config.seed, self.step])
         torch.manual_seed(int(chance.integers(2**62)))
         crops = self.corpus.draw(self.config.crops, chance)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.bf16):
+        with autocast(self.config.precision):
             made, terms = self._sound(crops)
             figures = terms | self.model.distances(made, crops.wav)
             total = weigh(figures, self.config.loss)
@@ -152,7 +157,7 @@ class Refinement:
 
     def _play(self, real: Tensor, made: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Let the judges learn, then let them judge: the maker's share of the loss."""
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.bf16):
+        with autocast(self.config.precision):
             loss = judge_loss(self.judges(real), self.judges(made.detach()))
             self._move(self.judge, list(self.judges.parameters()), loss, self.config.judge_rate)
             with torch.no_grad():
@@ -203,6 +208,7 @@ def refine(config: DecoderRefinement, codec: Mimi, folder: Path) -> Refinement:
     run = Refinement(config, codec, folder)
     run.resume()
     log, validation = CurveLog(folder / "curves.csv", run.step), Validation(run.corpus)
+    print(explain(config.precision), flush=True)
     began, began_step, stamp, window = time.monotonic(), run.step, time.monotonic(), []
     while run.step < config.steps:
         window.append(run.advance())

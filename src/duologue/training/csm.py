@@ -34,6 +34,7 @@ from .lora import merged
 from .model_card import csm_card
 from .model_folder import write_model
 from .parallel import Group, relaunch
+from .precision import explain
 from .start import Start, start_from
 from .voice_prompts import number_voices, voices_in
 
@@ -125,6 +126,7 @@ class Run:
         trainer, started, tick = self.trainer, time.monotonic(), time.monotonic()
         saved = tick
         begun = budget.progress(trainer.seconds, trainer.step_number)
+        self.say(explain(self.recipe.precision))
         while True:
             now = time.monotonic()
             trainer.seconds = self.group.agree(trainer.seconds + now - tick)

@@ -29,6 +29,7 @@ from .csm_data import TrainingBatch, TurnRows, make_batch, part_of_batch
 from .csm_recipe import CsmRecipe
 from .lora import add_adapters, frozen_names
 from .parallel import Group
+from .precision import autocast
 
 Items = Sequence[Sequence[TurnRows]]
 MAX_SKIPPED = 20  # steps left out in a row before giving up
@@ -161,8 +162,7 @@ def compute_losses(
     the fused kernel, whose backward pass takes half of a step.
     """
     torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # despite its name, for CPUs too
-    narrow = recipe.precision == "bfloat16"
-    with torch.autocast("cpu", torch.bfloat16, enabled=narrow), sdpa_kernel(SDPBackend.MATH):
+    with autocast(recipe.precision), sdpa_kernel(SDPBackend.MATH):
         return csm_losses(
             model,
             batch.batch,

@@ -15,6 +15,7 @@ from ..errors import InputError
 from .batches import Phase
 from .csm_data import Augmentation
 from .lora import LoraConfig
+from .precision import Precision
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,13 @@ class CsmRecipe:
     depth_fraction: float = 0.25
     frames_per_batch: int = 1400
     optimization: Optimization = field(default_factory=Optimization)
-    precision: str = "bfloat16"  # of the matrix products; weights and losses stay float32
+    precision: Precision = "auto"  # of the matrix products; weights and losses stay float32
     validate_every: int = 400  # steps
     checkpoint_minutes: float = 4.0
     seed: int = 1
     lora: LoraConfig | None = None  # adapters instead of whole weights
 
     def __post_init__(self) -> None:
-        if self.precision not in ("float32", "bfloat16"):
-            raise InputError(f"precision is {self.precision!r}; use float32 or bfloat16.", field="precision")
         if not self.phases or self.phases[-1].until < 1:
             raise InputError("The last phase should last until 1.", field="phases")
 
