@@ -146,6 +146,14 @@ def test_a_backchannel_does_not_interrupt() -> None:
     assert len(call.mind.asked) == 1
 
 
+def test_brief_words_of_another_kind_are_weighed_by_their_speech_not_by_the_silence_after_it() -> None:
+    call = Call(
+        [0.5, SENTENCE, 2.0, SHORT], lambda audio, number: "He was not an ill man." if number == 1 else "My mom"
+    )
+    assert [event.words for event in call.of(Ignored)] == ["My mom"]
+    assert not call.of(Interrupted)
+
+
 def test_speech_without_words_does_not_interrupt() -> None:
     call = Call([0.5, SENTENCE, 2.0, SENTENCE], lambda audio, number: "He was not." if number == 1 else "")
     assert call.of(Ignored)

@@ -40,6 +40,11 @@ class Listener:
         """Whether a turn of theirs goes on."""
         return self._turn.speaking
 
+    @property
+    def spoken_until(self) -> int:
+        """The sample after their last speech so far."""
+        return self._turn.spoken_until
+
     def push(self, block: Block) -> Iterator[Event]:
         """Hear a block; what it means for the turns."""
         self._blocks.append(block.heard)

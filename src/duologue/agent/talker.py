@@ -128,8 +128,8 @@ class Talker:
             self._line.playback.hold(True)  # perhaps they weren't done: don't begin into their words
 
     def _weigh_overlap(self) -> None:
-        """Look at the words of speech that goes on into our answer."""
-        seconds = samples_to_seconds(self._ears.samples - self._onset)
+        """Look at the words of speech that goes on into our answer. Once it falls silent, `_read` does."""
+        seconds = samples_to_seconds(self._ears.spoken_until - self._onset)
         if not self._overlap or not self._ears.speaking or seconds < self._weighed_at:
             return
         self._weighed_at = seconds + WEIGHED_EVERY_SECONDS

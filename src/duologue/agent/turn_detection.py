@@ -128,6 +128,11 @@ class TurnState:
         """How many samples were heard, in whole windows."""
         return self.windows * WINDOW_SAMPLES
 
+    @property
+    def spoken_until(self) -> int:
+        """Where the last speech of the turn that goes on ended: silence that may turn out to be its end is left out."""
+        return self.samples - self.silent * WINDOW_SAMPLES
+
 
 class TurnDetector:
     """Turns of one kind of setting, for any number of microphones; each has its own state."""
@@ -149,7 +154,7 @@ class TurnDetector:
 
     def heard(self, words: str, pause: SpeechStopped, state: TurnState) -> TurnState:
         """Say which words came before a pause, as far as they are known. A pause that is over isn't judged."""
-        if not state.paused or _silence_from(state) != pause.sample:
+        if not state.paused or state.spoken_until != pause.sample:
             return state
         return replace(state, sense=finished(words))
 
@@ -182,11 +187,11 @@ class TurnDetector:
         events: list[Event] = []
         if not state.paused and silence >= min(PAUSE_SECONDS, self._patience(state)):
             state = replace(state, paused=True)
-            events.append(SpeechStopped(_silence_from(state)))
+            events.append(SpeechStopped(state.spoken_until))
         if silence < self._patience(state):
             return events, state
         assert state.start is not None
-        end = min(state.samples, _silence_from(state) + int(KEPT_AFTER_SECONDS * RATE_HZ))
+        end = min(state.samples, state.spoken_until + int(KEPT_AFTER_SECONDS * RATE_HZ))
         events.append(TurnEnded(state.start, end))
         return events, TurnState(windows=state.windows, free_from=end)
 
@@ -195,7 +200,3 @@ class TurnDetector:
         if isinstance(self.settings, ServerVad):
             return self.settings.silence_duration_ms / 1_000
         return self.settings.wait_seconds(UNKNOWN if state.sense is None else state.sense)
-
-
-def _silence_from(state: TurnState) -> int:
-    return state.samples - state.silent * WINDOW_SAMPLES

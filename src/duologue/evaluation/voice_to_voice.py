@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 DATA = Path("tests/data")
 AUDIBLE = 0.003  # -50 dBFS
-LONG_ANSWER = " ".join(ANSWERS)
+LONG_ANSWER = " ".join(ANSWERS[2:])  # eight seconds and more
 INTERJECT_AFTER_SECONDS = 1.5
 ROOMS = {"near": (0.03, 0.3), "far": (0.12, 0.15), "late": (0.25, 0.3), "loud": (0.06, 0.6)}  # delay, level
 

@@ -79,6 +79,13 @@ def test_a_backchannel_changes_nothing_while_the_voice_sounds(short: np.ndarray)
     assert (log.interruptions, log.turns) == (0, [])
 
 
+def test_nor_does_brief_sound_that_the_recogniser_makes_other_words_of(short: np.ndarray) -> None:
+    """Whisper reads "mm-hm" as "My mom"; the long silence after it is no speech."""
+    log = hear(Log(BySense(type="semantic_vad", eagerness="low"), sounding=True), "My mom", short)
+    assert log.sent == ["duologue.backchannel"]
+    assert log.interruptions == 0
+
+
 def test_the_same_sound_with_other_words_interrupts(short: np.ndarray) -> None:
     log = hear(Log(BY_SENSE, sounding=True), "Stop.", short)
     assert log.sent == ["speech_started", "speech_stopped"]

@@ -34,6 +34,11 @@ class Ear:
         """Where the turn that goes on began."""
         return self._turn.start
 
+    @property
+    def spoken_until(self) -> int:
+        """The sample after the last speech so far."""
+        return self._turn.spoken_until
+
     def detect(self, settings: ServerVad | SemanticVad | None) -> None:
         """Find turns this way from now on; None leaves it to the client."""
         if self._turns is not None and self._turns.settings == settings:

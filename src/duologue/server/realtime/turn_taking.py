@@ -133,7 +133,7 @@ class TurnTaking:
             return
         if turn.announced:
             return
-        seconds = self._spoken(turn, self._ear.samples)
+        seconds = self._spoken(turn, self._ear.spoken_until)
         if seconds >= SURE_SECONDS:
             await self._announce(turn)
         elif turn.probe is None and seconds >= turn.next_probe:
