@@ -17,6 +17,7 @@ from duologue.engine.native_engine import NativeEngine
 from duologue.errors import InputError
 from duologue.evaluation import quantization
 from duologue.evaluation.logit_agreement import record
+from duologue.evaluation.quantization_codec import codec_rows
 from duologue.evaluation.quantization_importance import activation_squares
 from duologue.evaluation.quantization_page import write_page
 from duologue.evaluation.quantization_rows import REFERENCE, RowKey, build_row, engine_plan, row_keys
@@ -25,9 +26,11 @@ from duologue.evaluation.quantization_weights import PARTS, rounded
 from duologue.weights.csm_files import CsmWeights, read_csm
 from duologue.weights.quantized_types import dequantize, quantize
 from duologue.weights.type_policy import group_of
+from tests.tiny import speech_like
+from tests.weights.gguf_models import codec_part
 
 PAGE = "".join(f"<!-- {name} -->\nold\n<!-- end of {name} -->\n" for name in
-               ("settings", "whole", "parts", "importance", "speed"))  # fmt: skip
+               ("settings", "whole", "parts", "importance", "codec", "speed"))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +111,7 @@ def test_every_type_stands_in_the_table_and_the_reference_comes_first() -> None:
     keys = list(row_keys())
     assert keys[0] == REFERENCE and len(set(keys)) == len(keys)
     assert {"Q6_K", "Q4_0", "BF16", "int8", "int4", "compact"} <= {key.type for key in keys}
+    assert [key.part for key in keys if key.type == "Q4_K_M"] == ["all"]
     assert RowKey("Q4_0", "depth").spoken and not RowKey("Q6_K", "depth").spoken
 
 
@@ -142,6 +146,19 @@ def test_a_quick_run_keeps_what_was_heard_and_speech_can_be_added_later(tiny_fol
     other = SimpleNamespace(settings={**quick["settings"], "sentences": 20, "judge": "j"}, listening=True, heard=None)
     with pytest.raises(InputError, match="other settings"):
         quantization._kept_rows(out, other)  # type: ignore[arg-type]
+
+
+def test_the_codec_loses_more_with_fewer_bits() -> None:
+    part = codec_part()
+    for name, values in part.arrays.items():
+        if "transformer" in name and "weight" in name and values.ndim == 2:
+            values *= 30  # of a fresh codec the transformers say next to nothing
+    rows = {row["type"]: row for row in codec_rows(part, [speech_like(1.0)])}
+    assert rows["F16"]["snr_db"] > rows["Q8_0"]["snr_db"] > rows["Q4_0"]["snr_db"]
+    assert rows["F16"]["mel_distance"] < rows["Q4_0"]["mel_distance"]
+    assert rows["F16"]["megabytes"] > rows["Q8_0"]["megabytes"] > rows["Q4_0"]["megabytes"]
+    assert 0 < rows["Q4_0"]["fallback_percent"] < 100 and rows["F16"]["fallback_percent"] == 0
+    assert codec_rows(part, []) == []
 
 
 def heard(errors: list[float], dnsmos: list[float]) -> Heard:
@@ -200,6 +217,6 @@ def test_a_page_without_its_marks_is_refused(tmp_path: Path) -> None:
     page.write_text("# Nothing to fill\n")
     result = {"settings": {"model": "m", "weights_blake2": "", "sentences": 0, "seeds": [1], "frames": 1,
                            "logit_sentences": 1}, "machine": {"cpu": ""}, "date": "2026", "versions": {"duologue": ""},
-              "rows": [], "speed": []}  # fmt: skip
+              "rows": [], "speed": [], "codec": []}  # fmt: skip
     with pytest.raises(InputError, match="no place"):
         write_page(result, page)

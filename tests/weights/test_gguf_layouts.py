@@ -298,6 +298,8 @@ def test_groups_get_their_types_and_vectors_stay(tmp_path: Path) -> None:
     same(csm_part(), read_part(tmp_path / "a.gguf"), within=0.15)
     assert named_policy("Q4_K").type_for("decoder.layers.0.mlp.w2.weight", (32, 64), "F32") == "Q5_0"
     assert named_policy("Q4_K").type_for("text_embeddings.weight", (9, 5), "F32") == "F16"
+    mixed = named_policy("q4_k_m", embeddings="Q8_0")
+    assert (mixed.backbone, mixed.depth, mixed.embeddings, mixed.codec) == ("Q4_K", "Q6_K", "Q8_0", "keep")
     with pytest.raises(InputError, match="IQ2_XS"):
         named_policy("IQ2_XS")
 

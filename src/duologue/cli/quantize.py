@@ -25,8 +25,9 @@ SENTENCES = 40
 
 GroupType = Annotated[str | None, typer.Option(show_default=False, help="A type for this group alone.")]
 TYPES = (
-    "GGUF's F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, Q5_1, Q5_0, Q4_1, Q4_0; or a form of the CPU engine, which maps "
-    "the file and converts nothing: float32, bfloat16, int8, int4, compact, int4-g64, int4-g128."
+    "GGUF's F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, Q5_1, Q5_0, Q4_1, Q4_0, or a mixture: Q5_K_M, Q4_K_M; or a form of "
+    "the CPU engine, which maps the file and converts nothing: float32, bfloat16, int8, int4, compact, int4-g64, "
+    "int4-g128."
 )
 
 
@@ -94,9 +95,10 @@ def _is_engines(type: str) -> bool:
     from ..engine.quantize import PLANS
     from ..errors import InputError
     from ..weights.quantized_types import WRITABLE
+    from ..weights.type_policy import MIXTURES
 
-    if type not in PLANS and type.upper() not in WRITABLE:
-        hint = f"GGUF has {', '.join(WRITABLE)}; the CPU engine {', '.join(PLANS)}."
+    if type not in PLANS and type.upper() not in (*WRITABLE, *MIXTURES):
+        hint = f"GGUF has {', '.join((*WRITABLE, *MIXTURES))}; the CPU engine {', '.join(PLANS)}."
         raise InputError(f"There is no type {type!r} that can be written.", hint=hint, field="type")
     return type in PLANS
 

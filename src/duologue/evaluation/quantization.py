@@ -24,7 +24,9 @@ from ..engine.native_engine import NativeEngine
 from ..errors import InputError
 from ..weights.csm_files import CsmWeights, read_csm
 from ..weights.load import locate
+from ..weights.whole_model import read_whole
 from .logit_agreement import Agreement, Reference, record
+from .quantization_codec import codec_rows
 from .quantization_importance import activation_squares
 from .quantization_page import write_page
 from .quantization_rows import ENGINE_FORMATS, REFERENCE, RowKey, build_row, row_keys
@@ -41,8 +43,10 @@ class Table:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         files = locate(arguments.model)
+        self.codec = read_whole(files).codec
         self.weights: CsmWeights = read_csm(files.csm, as_arrays=True)
         self.model: Model = api.load(arguments.model, engine="native-float32")
+        self.recordings = [voice.audio.samples for voice in self.model.voices.values()]
         compared_on, others = held_out("heldout40"), held_out("heldout120")
         turns = record(self.model, compared_on[: arguments.logit_sentences])
         calibration = record(self.model, [text for text in others if text not in compared_on][:40])
@@ -128,6 +132,7 @@ def make(arguments: argparse.Namespace) -> dict[str, Any]:
         **versions(),
         "settings": table.settings,
         "speed": [],
+        "codec": codec_rows(table.codec, table.recordings),
         "rows": kept,
     }
     rows: list[dict[str, Any]] = result["rows"]
@@ -175,6 +180,8 @@ def _kept_rows(path: Path, table: Table) -> list[dict[str, Any]]:
 
 
 def _write(result: dict[str, Any], path: Path) -> None:
+    order = list(row_keys())
+    result["rows"].sort(key=lambda row: order.index(RowKey(row["type"], row["part"], row["importance"])))
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result, ensure_ascii=False, indent=1)
     path.write_text(_on_one_line(text) + "\n", encoding="utf-8")

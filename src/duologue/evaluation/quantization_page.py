@@ -17,7 +17,8 @@ def write_page(result: dict[str, Any], path: Path) -> None:
     """Renew the parts of the page between `<!-- name -->` and `<!-- end of name -->`, and NAME.svg beside it."""
     text = path.read_text(encoding="utf-8")
     parts: dict[str, Callable[[dict[str, Any]], str]] = {
-        "settings": _settings, "whole": _whole, "parts": _parts, "importance": _importance, "speed": _speed,
+        "settings": _settings, "whole": _whole, "parts": _parts, "importance": _importance, "codec": _codec,
+        "speed": _speed,
     }  # fmt: skip
     for name, made in parts.items():
         marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
@@ -92,9 +93,9 @@ def _estimate(value: dict[str, Any], digits: int) -> str:
 def _parts(result: dict[str, Any]) -> str:
     """KL a frame of each type on each part, and the word errors where they were counted."""
     names = ["backbone", "depth", "heads", "embeddings", "all"]
-    kinds = list(dict.fromkeys(row["type"] for row in result["rows"]))
+    kinds = list(dict.fromkeys(row["type"] for row in result["rows"] if row["part"] != "all"))
     lines = []
-    for kind in kinds[1:]:
+    for kind in kinds:
         found = {row["part"]: row for row in _rows(result, type=kind, importance=False)}
         cells = [f"{found[name]['logits']['kl_per_frame']:.4f}" if name in found else "–" for name in names]
         words = [_difference(found[name]) if name in found else "–" for name in ("backbone", "depth")]
@@ -132,6 +133,18 @@ def _speed(result: dict[str, Any]) -> str:
     return _table(titles, lines)
 
 
+def _codec(result: dict[str, Any]) -> str:
+    titles = ["type", "MB", "substituted %", "codes changed %, first / all", "decoded: SNR dB", "log-mel distance",
+              "pitch kept %"]  # fmt: skip
+    lines = [
+        [row["type"], f"{row['megabytes']:.1f}", f"{row['fallback_percent']:.0f}",
+         f"{row['first_code_changed_percent']:.1f} / {row['codes_changed_percent']:.1f}", f"{row['snr_db']:.1f}",
+         f"{row['mel_distance']:.3f}", f"{row['pitch_kept_percent']:.1f}"]
+        for row in result.get("codec", [])
+    ]  # fmt: skip
+    return _table(titles, lines)
+
+
 def plot(result: dict[str, Any], path: Path) -> None:
     """KL a frame against bits per weight, one line per part; the engine's own formats as crosses."""
     import matplotlib
@@ -143,17 +156,21 @@ def plot(result: dict[str, Any], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(7.2, 4.2))
     for part, colour in COLOURS.items():
         rows = [row for row in _rows(result, part=part, importance=False) if row["logits"]["kl_per_frame"] > 0]
-        gguf = sorted((row for row in rows if row["type"][0].isupper()), key=lambda row: row["bits_per_weight"])
+        pure = [row for row in rows if row["type"][0].isupper() and not row["type"].endswith("_M")]
+        gguf = sorted(pure, key=lambda row: row["bits_per_weight"])
         points = [(row["bits_per_weight"], row["logits"]["kl_per_frame"]) for row in gguf]
         axes.plot(*zip(*points, strict=True), "o-", color=colour, label=part, markersize=4, linewidth=1)
-        own = [(row["bits_per_weight"], row["logits"]["kl_per_frame"]) for row in rows if not row["type"][0].isupper()]
+        own = [(row["bits_per_weight"], row["logits"]["kl_per_frame"]) for row in rows if row not in pure]
         axes.plot(*zip(*own, strict=True), "x", color=colour, markersize=7)
         if part == "all":
             for row in rows:
                 axes.annotate(row["type"], (row["bits_per_weight"], row["logits"]["kl_per_frame"]),
                               textcoords="offset points", xytext=(4, 5), fontsize=7)  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="bits per weight of the rounded part")
-    axes.set(ylabel="KL from float32, nats a frame", title=f"{result['settings']['model']} (crosses: engine's formats)")
+    axes.set(
+        ylabel="KL from float32, nats a frame",
+        title=f"{result['settings']['model']} (crosses: mixtures, engine's formats)",
+    )
     axes.set_xticks([4, 5, 6, 8, 16], ["4", "5", "6", "8", "16"])
     axes.minorticks_off()
     axes.grid(alpha=0.3)

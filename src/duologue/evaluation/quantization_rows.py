@@ -12,9 +12,10 @@ import numpy.typing as npt
 from ..csm.config import CsmConfig
 from ..engine.native_engine import NativeEngine
 from ..engine.quantize import PLANS, FormatPlan, part_of
+from ..weights.type_policy import MIXTURES
 from .quantization_weights import PARTS, Importance, rounded
 
-GGUF_TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q4_0")
+GGUF_TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K", "Q4_K_M", "Q4_K", "Q4_0")
 ENGINE_FORMATS = ("int8", "int4", "compact")
 WEIGHTED_TYPES = ("Q6_K", "Q5_K", "Q4_K", "Q4_0")
 SPOKEN_PARTS = ("backbone", "depth")  # beside "all"; every part is compared by its logits
@@ -44,7 +45,8 @@ REFERENCE = RowKey("F32", "all")
 def row_keys() -> Iterator[RowKey]:
     """All rows; the reference comes first."""
     for name in (*GGUF_TYPES, *ENGINE_FORMATS):
-        yield from (RowKey(name, part) for part in PARTS if name != "F32" or part == "all")
+        whole = name == "F32" or name in MIXTURES
+        yield from (RowKey(name, part) for part in PARTS if not whole or part == "all")
         if name in WEIGHTED_TYPES:
             yield from (RowKey(name, part, True) for part in PARTS if part != "embeddings")
 

@@ -62,7 +62,7 @@ def rounded(weights: Arrays, wanted: str, part: str, importance: Importance | No
         file_bytes += size
         if not vector and part in ("all", group_of(name)):
             part_bytes, part_values = part_bytes + size, part_values + values.size
-            fallback_values += values.size * (kind != wanted)
+            fallback_values += values.size * (kind != getattr(policy, str(group_of(name))))
             values = in_rows(name, _round(rows, kind, None if importance is None else importance.get(name)))
         out[name] = np.ascontiguousarray(values, np.float32)
     return Rounded(out, file_bytes, part_bytes, part_values, fallback_values)

@@ -45,7 +45,7 @@ def load_torchless_mimi(path: str | Path, decoder_weights: WeightKind = "float16
         return torchless_from_transformers(arrays, read_json(path / "config.json"), decoder_weights, threads)
     checkpoint = open_checkpoint(path)
     if checkpoint.parts is not None:
-        return _of_part(checkpoint.parts.sound_codec(), decoder_weights, threads)
+        return torchless_of_part(checkpoint.parts.sound_codec(), decoder_weights, threads)
     named: dict[str, Any] = kyutai.canonical(cast("Any", load_arrays(checkpoint)))  # either kind of array
     shapes = {name: tuple(array.shape) for name, array in named.items()}
     config = own_config(dict(checkpoint.metadata)) or kyutai.infer_config(shapes)
@@ -56,8 +56,8 @@ def load_torchless_mimi(path: str | Path, decoder_weights: WeightKind = "float16
     return _native(config, tensors, named.keys() - known, decoder_weights, threads)
 
 
-def _of_part(part: CodecPart, decoder_weights: WeightKind, threads: int) -> AnyMimi:
-    """The codec in a GGUF file, under our own names already."""
+def torchless_of_part(part: CodecPart, decoder_weights: WeightKind, threads: int) -> AnyMimi:
+    """The codec whose arrays are under our own names already, as in a GGUF file."""
     tensors = Tensors(part.arrays)
     if not _has_kernels():
         return TorchlessMimi(part.config, tensors)

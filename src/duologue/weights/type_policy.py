@@ -15,6 +15,13 @@ from .quantized_types import FLOAT_TYPES, WRITABLE, checked_type, fits
 KEEP = "keep"  # as it is in the source
 # What takes the place of a type whose blocks don't divide a tensor's rows: next by bits, then half floats.
 _SUBSTITUTES = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+# More bits where they are worth most: of all 625 choices of five types for four groups, these two lie where the
+# measured distance from float32 per byte bends (docs/quantization.md). Named after llama.cpp's mixtures, which they
+# resemble.
+MIXTURES = {
+    "Q5_K_M": {"backbone": "Q5_K", "depth": "Q6_K", "heads": "Q6_K", "embeddings": "Q6_K"},
+    "Q4_K_M": {"backbone": "Q4_K", "depth": "Q6_K", "heads": "Q6_K", "embeddings": "Q5_K"},
+}
 GROUPS = ("backbone", "depth", "heads", "embeddings", "codec")
 _HEADS = ("codebook0_head.", "audio_head", "advance_head.", "projection.")
 
@@ -65,8 +72,8 @@ def group_of(name: str) -> str | None:
 
 
 def named_policy(name: str, **groups: str | None) -> TypePolicy:
-    """One type for the CSM with the codec kept, and other types for the groups that are named."""
-    known = {group: name for group in GROUPS if group != "codec"}
+    """One type or mixture for the CSM with the codec kept, and other types for the groups that are named."""
+    known = MIXTURES.get(name.upper()) or {group: name for group in GROUPS if group != "codec"}
     unknown = groups.keys() - set(GROUPS)
     if unknown:
         raise InputError(f"There is no group {min(unknown)!r}.", hint=f"There are {', '.join(GROUPS)}.", field="type")
