@@ -59,6 +59,13 @@ def test_the_same_seed_gives_the_same_file_whatever_the_threads(run: Run, files:
     assert Path("a.wav").read_bytes() == Path("b.wav").read_bytes() != Path("c.wav").read_bytes()
 
 
+def test_llama_cpps_own_flags_are_taken_and_told_of(run: Run, files: Path) -> None:
+    ok(run(*SAY, "-m", files / BACKBONE, "-o", "a.wav"))
+    result = ok(run(*SAY, "-m", files / BACKBONE, "-o", "b.wav", "-ngl", "99", "-c", "2048", "-b", "512"))
+    assert "not heeded" in result.stderr
+    assert Path("a.wav").read_bytes() == Path("b.wav").read_bytes()
+
+
 def test_prompt_files_sampling_and_codes_shown(run: Run, files: Path) -> None:
     Path("p.txt").write_text("[0]hello\nthere.\n[1]hell.\n")
     greedy = ("-m", files / BACKBONE, "-n", "3", "--temp", "0", "--top-k", "1", "-v")

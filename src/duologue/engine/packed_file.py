@@ -28,12 +28,15 @@ MOST_EXCEPTIONS, LONGEST_PATTERN = 64, 100
 
 def packed_for_file(config: CsmConfig, weights: Mapping[str, npt.NDArray[Any]], plan: FormatPlan) -> NewPacked:
     """Round a network's arrays as the plan says, ready to be written. The block is in memory until it is."""
-    model = pack_model(config, weights, plan)
-    vectors = joined_vectors(model)
+    return for_file(pack_model(config, weights, plan))
+
+
+def for_file(model: PackedModel) -> NewPacked:
+    """Packed weights, ready to be written."""
+    vectors, table = joined_vectors(model), _plan_table(model.plan)
     scales = np.array([matrix.scale for matrix in model.matrices.values()], np.float32)
-    table = _plan_table(plan)
-    crc32 = _checksum(settings_text(settings_keys(config, table)), model.block, vectors, scales)
-    return NewPacked(config, binding.LAYOUT_VERSION, table, crc32, model.block, vectors, scales)
+    crc32 = _checksum(settings_text(settings_keys(model.config, table)), model.block, vectors, scales)
+    return NewPacked(model.config, binding.LAYOUT_VERSION, table, crc32, model.block, vectors, scales)
 
 
 def load_part(part: PackedPart, *, mapped: bool = True) -> PackedModel:
