@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.server.conftest import Running
+from tests.server.conftest import PacedEngine, Running, Serve
 from tests.server.language_model_stub import StubLanguageModel
 
 if TYPE_CHECKING:
@@ -277,3 +278,20 @@ def test_no_tab_is_wider_than_the_screen(page: WebDriver, width: int) -> None:
             assert page.execute_script("return document.documentElement.scrollWidth") <= width, name
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_whoever_waits_for_a_voice_is_told(browser: WebDriver, serve: Serve, paced: PacedEngine) -> None:
+    paced.allowed = threading.Semaphore(3)
+    server = serve(paced, max_streams=1, max_waiting=3, max_wait_seconds=60.0)
+    body = {"model": "tiny", "voice": "one", "input": "Somebody else speaks.", "response_format": "pcm"}
+    with server.client() as client, client.stream("POST", "/v1/audio/speech", json=body) as other:
+        arriving = other.iter_bytes()
+        next(arriving)
+        open_page(browser, f"{server.url}/#say")
+        browser.find_element(By.ID, "say-text").send_keys("And I?")
+        press(browser, Keys.CONTROL, Keys.ENTER)
+        until(lambda: "1 of 1 voices speak; 1 in line" in text(browser, "say-status"))
+        paced.allowed.release(1_000_000)
+        assert b"".join(arriving)
+    until(lambda: "s of speech" in text(browser, "say-figures"))
+    server.wait_until_idle()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -64,6 +65,7 @@ def measure(repository: Path, folder: Path) -> dict[str, Any]:
         "page_names_the_product": b"duologue" in page,
         "speech_seconds": round((size - 44) / 48_000, 2),
         "environment_mib": round(installed / 2**20),
+        "cpu_seconds": round(sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]), 1),  # of everything started here
         "machine_load": round(os.getloadavg()[0], 2),
     }
 

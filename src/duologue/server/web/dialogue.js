@@ -69,6 +69,7 @@ async function perform(only = null) {
   if (!items.length) return status($("dialogue-status"), "Write a line first.", "bad");
   const mine = current = new Performance(wave);
   busy(true, "Getting into character…");
+  mine.onwait = (text) => { if (current === mine) status($("dialogue-status"), text); };
   mine.onchunk = () => showFigures($("dialogue-figures"), mine.figures());
   let path = "/v1/audio/speech";
   let conversation = null;

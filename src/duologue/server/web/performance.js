@@ -21,8 +21,25 @@ export class Performance {
   // Take in one request's speech; resolves when the server has sent all of it.
   async add(path, request) {
     const began = performance.now();
-    let headers = null;
     this.wave.mark();
+    const waiting = setInterval(() => this.tellQueue(), 1_000);
+    try {
+      return await this.take(path, request, began);
+    } finally {
+      clearInterval(waiting);
+      this.makingMs = (this.makingMs ?? 0) + performance.now() - began;
+    }
+  }
+
+  // Nothing yet: perhaps others speak, and how many wait.
+  async tellQueue() {
+    if (this.firstMs !== null || this.abort.signal.aborted) return;
+    const { speaking, waiting, capacity } = await fetch("/ready").then((answer) => answer.json()).catch(() => ({}));
+    if (this.firstMs === null && waiting) this.onwait?.(`${speaking} of ${capacity} voices speak; ${waiting} in line, you among them.`);
+  }
+
+  async take(path, request, began) {
+    let headers = null;
     for await (const chunk of speak(path, request, { signal: this.abort.signal, about: (h) => { headers = h; } })) {
       this.firstMs ??= performance.now() - began;
       this.playback.push(chunk);
@@ -31,7 +48,6 @@ export class Performance {
       this.samples += chunk.length;
       this.onchunk?.();
     }
-    this.makingMs = (this.makingMs ?? 0) + performance.now() - began;
     return headers;
   }
 

@@ -59,6 +59,7 @@ export async function speakNow() {
   stop();
   const mine = current = new Performance(wave);
   busy(true, "Thinking about how to say it…");
+  mine.onwait = (text) => { if (current === mine) status($("status"), text); };
   mine.onchunk = () => { status($("status"), "Speaking"); showFigures($("figures"), mine.figures()); };
   try {
     await mine.open();

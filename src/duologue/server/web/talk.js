@@ -139,11 +139,12 @@ async function connect() {
   });
   fresh.addEventListener("closed", () => { if (line === fresh) broken(); });
   await fresh.open(settings.session(isFree(), $("voice").value));
+  for (const { role, text } of captions.said) if (text) fresh.tell(role, text); // what was said before goes along
   on("error", ({ error }) => { if (!error.param?.includes("audio_end_ms")) fail(error); });
   awake = await navigator.wakeLock?.request("screen").catch(() => null);
 }
 
-// The line broke, or the server ended it. What was said goes along to a new one.
+// The line broke, or the server ended it.
 async function broken() {
   const refused = $("status").dataset.kind === "bad"; // the server said why
   const wasFree = isFree() && microphone;
@@ -161,7 +162,6 @@ async function broken() {
     if (line || state() !== "reconnecting") return;
     try {
       await connect();
-      for (const { role, text } of captions.said) if (text) line.tell(role, text);
       if (!wasFree) await hangUp();
       return rest();
     } catch { line = null; }
