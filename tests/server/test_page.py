@@ -16,7 +16,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.server.conftest import PacedEngine, Running, Serve
+from duologue.api import Model
+from duologue.server.settings import ServerSettings
+from tests.server.conftest import PacedEngine, Running, Serve, running
 from tests.server.language_model_stub import StubLanguageModel
 
 if TYPE_CHECKING:
@@ -237,6 +239,19 @@ def test_typing_is_answered_aloud_and_a_line_that_breaks_is_taken_up_again(
     assert told == ["Are you there?", "Of course. I am listening to you.", "What did I ask?"]
     browser.find_element(By.ID, "talk-forget").click()
     browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+def test_a_line_that_rests_is_warned_before_it_is_cut(browser: WebDriver, talker: Running, tiny_model: Model) -> None:
+    with running(tiny_model, ServerSettings(realtime_idle_seconds=24.0), talker.services.talk) as server:
+        open_page(browser, f"{server.url}/#talk")
+        type_to_it(browser, "Hello?")
+        until(
+            lambda: "hangs up after a minute" in text(browser, "talk-status"), seen=lambda: text(browser, "talk-status")
+        )
+        until(lambda: "hung up after a long silence" in text(browser, "talk-status"))
+        type_to_it(browser, "Still there?")
+        until(lambda: len(answers(browser)) == 2, 60, lambda: answers(browser))
+        browser.find_element(By.ID, "talk-forget").click()
 
 
 def test_the_keys_of_the_talk_tab(browser: WebDriver, talker: Running) -> None:

@@ -59,6 +59,7 @@ async def server(here: Here) -> dict[str, Any]:
             "max_upload_bytes": here.settings.max_upload_bytes,
             "max_voice_seconds": here.settings.max_voice_seconds,
             "max_streams": here.settings.max_streams,
+            "realtime_idle_seconds": here.settings.realtime_idle_seconds,
         },
         "talk": [
             {"name": "A voice that remembers the sound of the conversation", "about": here.model_id, "ready": True},

@@ -12,7 +12,8 @@ import { NEEDS_HTTPS, plain, wordsFor } from "./talk-words.js";
 
 const $ = (id) => document.getElementById(`talk-${id}`);
 const RETRY_MS = [500, 1_500, 4_000];
-let server, captions, line = null, microphone = null, answer = null, held = false, muted = false, ended = 0, awake = null;
+const WARN_BEFORE = 60; // seconds before the server hangs up on a client that sends nothing
+let server, captions, line = null, microphone = null, answer = null, held = false, muted = false, ended = 0, awake = null, idle = 0;
 
 export function start(about) {
   server = about;
@@ -116,7 +117,10 @@ async function connect() {
   if (line?.isOpen) return;
   const fresh = line = new Realtime();
   const on = (type, act) => fresh.addEventListener(type, ({ detail }) => { if (line === fresh) act(detail); });
-  fresh.addEventListener("any", ({ detail }) => lab.note(detail.event, detail.sent));
+  fresh.addEventListener("any", ({ detail }) => {
+    lab.note(detail.event, detail.sent);
+    if (detail.sent) watchIdle();
+  });
   on("input_audio_buffer.speech_started", () => { interrupt(); show("listening"); });
   on("input_audio_buffer.speech_stopped", () => { ended = performance.now(); show("thinking"); });
   on("conversation.item.input_audio_transcription.completed", ({ transcript }) => {
@@ -142,6 +146,16 @@ async function connect() {
   for (const { role, text } of captions.said) if (text) fresh.tell(role, text); // what was said before goes along
   on("error", ({ error }) => { if (!error.param?.includes("audio_end_ms")) fail(error); });
   awake = await navigator.wakeLock?.request("screen").catch(() => null);
+}
+
+function watchIdle() {
+  clearTimeout(idle);
+  const seconds = server.limits.realtime_idle_seconds;
+  const look = () => {
+    if (line && state() === "ready") status($("status"), "It hangs up after a minute more of silence. Say something to keep the line.");
+    else if (line) idle = setTimeout(look, 1_000);
+  };
+  idle = setTimeout(look, 1_000 * Math.max(seconds / 2, seconds - WARN_BEFORE));
 }
 
 // The line broke, or the server ended it.
