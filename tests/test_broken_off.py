@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 from duologue.api import Model
 from duologue.speaking import GenerationConfig
 
@@ -29,3 +33,14 @@ def test_a_sentence_that_ended_by_itself_keeps_its_words(tiny_model: Model) -> N
     talk = tiny_model.conversation(options=ANYHOW)
     talk.say("Yes, of course.", seed=1)
     assert talk.cut(60.0) == "Yes, of course."
+
+
+def test_a_stream_that_nobody_kept_ends_quietly_with_its_process(tiny_folder: Path) -> None:
+    """Its generator is collected together with the engine, in any order."""
+    script = f"""
+import duologue
+model = duologue.load({str(tiny_folder)!r}, device="cpu")
+print(len(next(model.stream({LONG!r}, seed=7, check=False))))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1920\n", "")

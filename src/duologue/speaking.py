@@ -9,6 +9,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from .audio import Audio, Samples, SpeechReport, SpokenPart
 from .csm.frames import Segment
 from .engine.generator import Limits, Utterance
-from .errors import EmptySpeech, InputError, SpeechError
+from .errors import Cancelled, EmptySpeech, InputError, SpeechError
 from .generation_config import GenerationConfig
 from .longtext import SentenceJoiner
 from .pacing import Pace
@@ -236,7 +237,8 @@ class Speech:
                     raise _explained(error, number + 1, seed, left) from None
                 continue
             except GeneratorExit:
-                self._keep(sentence, attempt, seed, number + 1)
+                with suppress(Cancelled):  # nobody kept the stream, and its engine went first
+                    self._keep(sentence, attempt, seed, number + 1)
                 raise
             except BaseException:
                 self._forget(attempt)

@@ -107,7 +107,13 @@ def test_the_command_measures_everything_and_draws_it(tiny_folder: Path, tmp_pat
     ]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
-    assert {"context", "neighbours"} <= json.loads(done.stdout).keys()
+    found = json.loads(done.stdout)
+    parts = {"context", "neighbours", "speaking", "cold_process"}
+    assert parts <= found.keys()
+    assert all(found[part]["others_share"] >= -1 for part in parts)
+    assert found["speaking"]["first_audio_ms"] > 0 and found["speaking"]["real_time_factor"] > 0
+    cold = found["cold_process"]
+    assert 0 < cold["import_seconds"] < cold["first_sound_of_the_process_seconds"] < cold["whole_process_seconds"]
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,11 +27,11 @@ def bench(
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames in each of three rounds.")] = 12,
     everything: Annotated[
         bool,
-        typer.Option(
-            "--all", help="Also long contexts, neighbours that spin, a cold start, and frames with the codec."
-        ),
+        typer.Option("--all", help="Also long contexts, neighbours that spin, cold starts, and speech with the codec."),
     ] = False,
-    peers: Annotated[bool, typer.Option("--peers", help="Also transformers, in turns (with --csm-1b).")] = False,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Also transformers, if installed, in turns (with --csm-1b).")
+    ] = False,
     llama_cpp: Annotated[
         Path | None, typer.Option("--llama-cpp", help="Also llama.cpp: where node-llama-cpp was installed by npm.")
     ] = None,
@@ -59,7 +61,7 @@ def bench(
                     _show(result, first=len(results) == 1)
     found: dict[str, Any] = {**versions(), "results": [result.as_dict() for result in results]}
     if everything:
-        found |= _everything(_packed(model, wanted[0], csm_1b), max(counts), csm_1b)
+        found |= _everything(model, _packed(model, wanted[0], csm_1b), max(counts), csm_1b)
     if peers or llama_cpp is not None:
         found["peers"] = _peers(wanted, max(counts), peers, llama_cpp)
     if as_json:
@@ -76,7 +78,7 @@ def bench(
         plot(found, picture)
 
 
-def _everything(packed: PackedModel, threads: int, csm_1b: bool) -> dict[str, Any]:
+def _everything(model: str | None, packed: PackedModel, threads: int, csm_1b: bool) -> dict[str, Any]:
     from ..engine.bench import among_neighbours, context_curve
     from ..engine.native_engine import NativeEngine
 
@@ -84,8 +86,8 @@ def _everything(packed: PackedModel, threads: int, csm_1b: bool) -> dict[str, An
     room = packed.config.backbone.max_positions
     places = (min(100, room // 4), min(1900, room - 64))
     found: dict[str, Any] = {
-        "context": context_curve(engine, places),
-        "neighbours": among_neighbours(engine),
+        "context": _watched(lambda: context_curve(engine, places)),
+        "neighbours": _watched(lambda: among_neighbours(engine)),
     }
     if csm_1b:
         from ..engine.bench_load import cold_start
@@ -93,9 +95,22 @@ def _everything(packed: PackedModel, threads: int, csm_1b: bool) -> dict[str, An
         from ..evaluation.speed_whole import whole_system
 
         path = kept_random_model(packed.config, packed.plan)[1]
-        found["whole_system"] = whole_system(engine)
-        found["cold_start"] = asdict(cold_start(path, packed.plan.name, threads))
+        found["whole_system"] = _watched(lambda: whole_system(engine))
+        found["cold_start"] = _watched(lambda: asdict(cold_start(path, packed.plan.name, threads)))
+    else:
+        from ..evaluation.speed_speaking import cold_process, speaking
+
+        found["speaking"] = _watched(lambda: speaking(model))
+        found["cold_process"] = _watched(lambda: cold_process(model))
     return found
+
+
+def _watched(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was found, with the share of a core that others took meanwhile."""
+    from ..engine.bench import Others
+
+    others = Others()
+    return {**work(), "others_share": others.share()}
 
 
 def _peers(plans: list[str], threads: int, transformers: bool, llama_cpp: Path | None) -> dict[str, Any]:
@@ -108,10 +123,12 @@ def _peers(plans: list[str], threads: int, transformers: bool, llama_cpp: Path |
     ]
     if llama_cpp is not None:
         contenders.append(speed_peers.LlamaCppContender(llama_cpp, kept_folder(), threads))
-    if transformers:
+    there = transformers and importlib.util.find_spec("transformers") is not None
+    if there:
         contenders.append(speed_peers.TransformersContender(threads))
     try:
-        return speed_peers.side_by_side(contenders, rounds=3, frames=4, threads=threads)
+        found = speed_peers.side_by_side(contenders, rounds=3, frames=4, threads=threads)
+        return found | {"not_installed": ["transformers"] if transformers and not there else []}
     finally:
         speed_peers.close(contenders)
 

@@ -80,10 +80,10 @@ def _start(path: Path, plan: str, threads: int) -> dict[str, Any]:
     spoken = time.perf_counter()
     for index in range(17, 24):
         engine.frames([FrameRequest(cache, rows[index], index, index, FrameSampling())])
-    return {"load_seconds": loaded - started, "first_frame_seconds": spoken - loaded, "peak_memory_mb": _peak_mb()}
+    return {"load_seconds": loaded - started, "first_frame_seconds": spoken - loaded, "peak_memory_mb": peak_mb()}
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
     """This process's peak. Linux's getrusage would count what its parent had before it was replaced."""
     status = Path("/proc/self/status")
     if status.is_file():

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..csm.config import CsmConfig
-from ..errors import BackendUnavailable, InputError
+from ..errors import BackendUnavailable, Cancelled, InputError
 from ..native import binding
 from .base import Cache, Frame, FrameRequest
 from .native_model import NativeModel
@@ -214,6 +214,8 @@ class NativeEngine:
     def _handle_of(self, cache: Cache) -> int:
         if not isinstance(cache, NativeCache) or cache.engine is not self:
             raise InputError("A cache belongs to the engine that made it.", field="cache")
+        if not (cache._handle and self._handle):  # a stream that nobody kept, collected together with its engine
+            raise Cancelled("The engine is gone.")
         return cache._handle
 
     def __del__(self) -> None:

@@ -2,6 +2,7 @@
 pieces; write JSON.
 
     python -m duologue.evaluation.parity_mimi --size real --out benchmarks/results/parity_mimi.json
+    python -m duologue.evaluation.parity_mimi --size real --native --out benchmarks/results/parity_mimi_native.json
 
 The sound is recorded human speech and noise, both longer than the 10 s of attention. Where two implementations choose
 different codes, the margin between the two choices is computed in float64: a tie-break has one of float size.
@@ -103,18 +104,18 @@ def make_noise(seconds: float, seed: int = 1) -> Tensor:
     return 0.1 * torch.randn(1, 1, int(seconds * 24_000) // 2 * 2 + 1, generator=torch.Generator().manual_seed(seed))
 
 
-def run(size: str, speech: Path, seed: int) -> dict[str, Any]:
-    """All comparisons at one size."""
+def run(size: str, speech: Path, seed: int, native: bool = False) -> dict[str, Any]:
+    """All comparisons at one size; with `native` those of the CPU engine's form alone."""
     sounds = {"recorded speech": read_speech(speech), "noise": make_noise(12.0)}
     config = MIMI if size == "real" else SMALL
     codec = lively_codec(config, torch.cat([sound[..., :96_000] for sound in sounds.values()]), seed)
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        for build in (TransformersMimi, MoshiMimi):
+        for build in () if native else (TransformersMimi, MoshiMimi):
             reference: Reference = build(codec, Path(folder) / build.name)
             for name, sound in sounds.items():
                 results.append({"against": reference.name, "sound": name, **compare(codec, reference, sound)})
-    for frames in (1, 7, 150):
+    for frames in () if native else (1, 7, 150):
         results.append({"against": "itself in pieces", **compare_pieces(codec, sounds["recorded speech"], frames)})
     for name, sound in sounds.items():
         results.append({"against": "the CPU engine's form", "sound": name, **compare_native(codec, sound)})
@@ -147,9 +148,10 @@ def main() -> int:
     parser.add_argument("--size", choices=("small", "real"), default="small")
     parser.add_argument("--speech", type=Path, default=SPEECH)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--native", action="store_true", help="only the CPU engine's form")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    report = describe_machine() | run(arguments.size, arguments.speech, arguments.seed)
+    report = describe_machine() | run(arguments.size, arguments.speech, arguments.seed, arguments.native)
     text = json.dumps(report, indent=2) + "\n"
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

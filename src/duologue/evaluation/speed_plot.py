@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,17 @@ def plot(found: Mapping[str, Any], path: Path) -> None:
         raise BackendUnavailable(
             f"No plot without matplotlib: {error}", hint='pip install "duologue[train]"'
         ) from error
-    peers = found.get("peers")
-    figure = Figure(figsize=(5.5 * (3 if peers else 2), 4.2), layout="constrained")
-    axes = figure.subplots(1, 3 if peers else 2)
-    _stages(axes[0], found["results"])
-    _batches(axes[1], found["results"])
-    if peers:
-        _peers(axes[2], peers)
+    parts: list[Callable[[Any], None]] = [
+        lambda axes: _stages(axes, found["results"]),
+        lambda axes: _batches(axes, found["results"]),
+    ]
+    if "context" in found:
+        parts.append(lambda axes: _circumstances(axes, found))
+    if "peers" in found:
+        parts.append(lambda axes: _peers(axes, found["peers"]))
+    figure = Figure(figsize=(5.5 * len(parts), 4.2), layout="constrained")
+    for axes, part in zip(figure.subplots(1, len(parts)), parts, strict=True):
+        part(axes)
     machine = found["machine"]
     figure.suptitle(f"{machine['cpu']}, {machine['cores']} cores, {found['date'][:10]}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +60,16 @@ def _batches(axes: Any, results: list[Mapping[str, Any]]) -> None:
     axes.set_ylabel("ms a frame and stream")
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8)
+
+
+def _circumstances(axes: Any, found: Mapping[str, Any]) -> None:
+    times = {f"after {place} rows": ms for place, ms in found["context"]["frame_ms"].items()}
+    beside = found["neighbours"]
+    times["alone"] = beside["quiet_ms"]
+    times[f"{beside['spinning_processes']} neighbours\nthat never rest"] = beside["pressed_ms"]
+    axes.bar_label(axes.bar(list(times), list(times.values())), fmt="%.1f")
+    axes.set_ylabel("ms a frame, one stream")
+    axes.tick_params(axis="x", labelsize=7)
 
 
 def _peers(axes: Any, peers: Mapping[str, Any]) -> None:

@@ -9,7 +9,8 @@ namespace {
 
 constexpr double kSpinSeconds = 40e-6;  // of waiting, before a thread gives its core away
 constexpr int kSpinsPerLook = 16;       // pauses between two looks at the clock
-constexpr double kWaitShare = 0.35;     // of a frame spent waiting: perhaps one thread alone is quicker
+constexpr double kWaitShare = 0.15;     // of a frame spent waiting: perhaps one thread alone is quicker
+constexpr double kNewest = 0.3;         // what the newest frame counts in the usual time of one
 constexpr int kTrialFrames = 4, kFirstRest = 8, kLongestRest = 128, kPatience = 64;
 
 inline void pause() {
@@ -71,10 +72,11 @@ void Team::judge(double seconds) {
     if (kind_ != judged_kind_) {  // another number of rows: nothing to compare with
         judged_kind_ = kind_;
         rest_ = rest_length_ = patience_ = 0;
+        shared_seconds_ = 0.0;
         return;
     }
     if (helping_) {
-        shared_seconds_ = seconds;
+        shared_seconds_ = shared_seconds_ == 0.0 ? seconds : (1.0 - kNewest) * shared_seconds_ + kNewest * seconds;
         if (patience_ > 0) patience_--;
         if (patience_ > 0 || frame_wait_ < kWaitShare * seconds) return;
         rest_ = kTrialFrames;
