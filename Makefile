@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 TEXT   ?= Hello! I am a small voice, trained from scratch, and I live inside this package.
 OUT    ?= speech.wav
+SENTENCES ?= 40
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 2
 export HF_HUB_DISABLE_TELEMETRY := 1
@@ -93,8 +94,9 @@ evaluate: $(VENV)/installed-judges  # how well the embedded voice speaks, as JSO
 voice: $(VENV)/installed-test  # recordings -> codec -> speech model -> package, at toy sizes, in a minute or two
 	$(BIN)/python recipes/toy/make_voice.py --out build/voice
 
-quantization-table: $(VENV)/installed-judges  # what fewer bits cost the embedded voice; JSON, tables and plot in docs
-	$(BIN)/python -m duologue.evaluation.quantization --out benchmarks/results/quantization.json --docs docs/quantization.md
+quantization-table: $(VENV)/installed-judges  # what fewer bits cost the embedded voice; SENTENCES=0: nothing is listened to
+	$(BIN)/python -m duologue.evaluation.quantization --sentences $(SENTENCES) \
+		--out benchmarks/results/quantization.json --docs docs/quantization.md
 
 complaints: $(VENV)/installed-judges  # silence between turns, long text, endless speech, measured
 	$(BIN)/python -m duologue.evaluation.complaints --out benchmarks/results/complaints.json
