@@ -22,23 +22,30 @@ serve: $(VENV)/installed-serve
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# The CPU engine is compiled while installing; without a compiler PyTorch speaks instead.
-$(VENV)/installed: pyproject.toml setup.py constraints.txt | $(VENV)/bin/python
-	$(PIP) -e .
+# The CPU engine is compiled while installing; without a compiler PyTorch speaks instead. Each target installs everything
+# that it needs at once: a second `pip install -e` would compile the engine again.
+define native_or_torch
 	@$(BIN)/python -c "from duologue.native.binding import library; library()" 2>/dev/null \
 		|| { echo "No compiled CPU engine; installing PyTorch."; $(PIP) torch==2.13.0; }
+endef
+PACKAGING := pyproject.toml setup.py constraints.txt
+
+$(VENV)/installed: $(PACKAGING) | $(VENV)/bin/python
+	$(PIP) -e .
+	$(native_or_torch)
 	@touch $@
 
-$(VENV)/installed-serve: $(VENV)/installed
+$(VENV)/installed-serve: $(PACKAGING) | $(VENV)/bin/python
 	$(PIP) -e ".[serve]"
-	@touch $@
+	$(native_or_torch)
+	@touch $(VENV)/installed $@
 
-$(VENV)/installed-test: $(VENV)/installed
+$(VENV)/installed-test: $(PACKAGING) | $(VENV)/bin/python
 	$(PIP) torch==2.13.0
 	$(PIP) -e ".[torch,av,serve,evaluate,train,datasets,test]"
 	$(PIP) --no-deps moshi==0.2.13
 	$(PIP) --no-deps resemblyzer==0.1.4 speechmos==0.0.1.1 distillmos==0.9.1 xls-r-sqa==0.1.0
-	@touch $@
+	@touch $(VENV)/installed $(VENV)/installed-serve $@
 
 # --- test ----------------------------------------------------------------------------------------------------------
 
