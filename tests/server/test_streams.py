@@ -240,3 +240,10 @@ def test_a_slow_machine_speaks_to_one_and_tells_the_others_when_to_come_back(ser
     assert sorted(answer.status_code for answer in answers) == [200, 503, 503, 503]
     assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
     assert 'duologue_refused_total{code="server_overloaded"} 3.0' in server.services.metrics.text().decode()
+
+
+def test_a_model_without_voices_is_measured_too(tiny_model: Model) -> None:
+    model = Model(tiny_model.card, tiny_model.engine, tiny_model.codec, tiny_model.reader, {})
+    with running(model, ServerSettings(real_time=True)) as server, server.client() as client:
+        assert server.services.streams.pace.throughput
+        assert client.get("/ready").json()["capacity"] >= 1

@@ -13,7 +13,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from ..api import Model
-from ..errors import SpeechError
+from ..errors import DuologueError
 from ..speaking import GenerationConfig, Speech, new_seed
 from ..timebase import samples_to_seconds
 from .batching import BatchingEngine
@@ -94,17 +94,15 @@ class Services:
 
     def measure_pace(self) -> None:
         """Speak a little to nobody: a server knows what its machine carries before the first request. Blocks."""
+        voice = next((stored.voice for stored in self.voices), None)  # a model may have none yet
         began = time.monotonic()
         try:
-            speech = self.model.stream(
-                FIRST_WORDS, voice=self.voices.find(None).voice, options=self.options(Sampling())
-            )
-            with closing(speech):
+            with closing(self.model.stream(FIRST_WORDS, voice=voice, options=self.options(Sampling()))) as speech:
                 for wav in islice(speech, FIRST_FRAMES):
                     now = time.monotonic()
                     self.streams.pace.chunk(samples_to_seconds(len(wav)), now - began, 1)
                     began = now
-        except SpeechError as error:  # then the first requests will tell
+        except DuologueError as error:  # then the first requests will tell
             log.warning("The first words went wrong: %s", error)
 
     async def close(self) -> None:

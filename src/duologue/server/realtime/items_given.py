@@ -77,6 +77,7 @@ def _checked_id(given: object) -> str:
 
 
 def _add_part(item: Item, part: object, place: str, hearing: Hearing) -> None:
+    assert item.role is not None  # only messages have parts
     kinds = PARTS[item.role]
     if not isinstance(part, Mapping) or part.get("type") not in [*kinds]:
         message = f"{place}.type should be one of {', '.join(kinds)} for role {item.role}."
