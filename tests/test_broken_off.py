@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from duologue.api import Model
 from duologue.speaking import GenerationConfig
 
@@ -35,12 +37,15 @@ def test_a_sentence_that_ended_by_itself_keeps_its_words(tiny_model: Model) -> N
     assert talk.cut(60.0) == "Yes, of course."
 
 
-def test_a_stream_that_nobody_kept_ends_quietly_with_its_process(tiny_folder: Path) -> None:
-    """Its generator is collected together with the engine, in any order."""
+@pytest.mark.parametrize("kept", ["", "stream = "])
+def test_a_stream_under_way_ends_quietly_with_its_process(kept: str, tiny_folder: Path) -> None:
+    """Its generator is collected together with the engine, in any order, or when the interpreter is half gone."""
     script = f"""
 import duologue
 model = duologue.load({str(tiny_folder)!r}, device="cpu")
-print(len(next(model.stream({LONG!r}, seed=7, check=False))))
+{kept}speech = iter(model.stream({LONG!r}, seed=7, check=False))
+print(len(next(speech)))
+{"" if kept else "del speech"}
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "1920\n", "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
@@ -237,8 +238,9 @@ class Speech:
                     raise _explained(error, number + 1, seed, left) from None
                 continue
             except GeneratorExit:
-                with suppress(Cancelled):  # nobody kept the stream, and its engine went first
-                    self._keep(sentence, attempt, seed, number + 1)
+                if not sys.is_finalizing():
+                    with suppress(Cancelled):  # nobody kept the stream, and its engine went first
+                        self._keep(sentence, attempt, seed, number + 1)
                 raise
             except BaseException:
                 self._forget(attempt)
