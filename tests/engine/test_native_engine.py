@@ -318,3 +318,16 @@ def test_more_rows_than_one_call_takes_are_spoken_in_several() -> None:
     frames = engine.frames(requests)
     assert len(frames) == 40
     np.testing.assert_array_equal(frames[0].codes, frames[39].codes)
+
+
+def test_of_equal_logits_those_of_lower_codes_are_kept() -> None:
+    model = build(PLAIN)
+    with torch.no_grad():
+        model.codebook0_head.weight.zero_()
+        model.audio_head.zero_()
+    drawn: list[set[int]] = []
+    for engine in (NativeEngine.from_weights(PLAIN, arrays(model)), TorchEngine(model)):
+        few = FrameSampling(5, Sampling(1.0, 3), Sampling(1.0, 3))
+        spoken = speak(engine, with_sampling(start(engine), few, allow_eos=False), 20)
+        drawn.append({code for frame in spoken for code in frame[:-1]})
+    assert drawn == [{0, 1, 2}] * 2

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 namespace duologue {
@@ -32,6 +33,22 @@ int Sampler::candidates(const float* logits, int allowed, int extra, int banned,
     return n;
 }
 
+// The top_k largest candidates come to the front; of equal ones those with lower codes. Plain numbers are searched for the
+// smallest that stays, which is several times as fast as moving codes by their values.
+int Sampler::keep_largest(int n, int top_k) {
+    for (int i = 0; i < n; i++) ranked_[i] = values_[order_[i]];
+    std::nth_element(ranked_.begin(), ranked_.begin() + top_k - 1, ranked_.begin() + n, std::greater<float>());
+    const float least = ranked_[top_k - 1];
+    int above = 0;
+    for (int i = 0; i < n; i++) above += values_[order_[i]] > least;
+    int kept = 0, equals = top_k - above;
+    for (int i = 0; i < n; i++) {  // candidates stand in the order of their codes
+        const float value = values_[order_[i]];
+        if (value > least || (value == least && equals-- > 0)) order_[kept++] = order_[i];
+    }
+    return kept;
+}
+
 int Sampler::draw(const float* logits, int allowed, int extra, int banned, const Draw& how, double u) {
     int n = candidates(logits, allowed, extra, banned, how.temperature);
     const auto before = [this](int a, int b) { return values_[a] != values_[b] ? values_[a] > values_[b] : a < b; };
@@ -40,10 +57,7 @@ int Sampler::draw(const float* logits, int allowed, int extra, int banned, const
     const int largest = *std::min_element(begin, begin + n, before);
     if (!std::isfinite(values_[largest])) return -1;
     if (how.temperature <= 0.0f) return largest;
-    if (how.top_k > 0 && how.top_k < n) {
-        std::nth_element(begin, begin + how.top_k, begin + n, before);
-        n = how.top_k;
-    }
+    if (how.top_k > 0 && how.top_k < n) n = keep_largest(n, how.top_k);
     std::sort(begin, begin + n, before);
     const double most = values_[order_[0]];
     double total = 0.0;

@@ -16,16 +16,18 @@ double uniform(uint64_t seed, uint64_t frame, uint64_t draw);
 
 class Sampler {
    public:
-    explicit Sampler(int codes) : values_(codes), order_(codes), odds_(codes) {}
+    explicit Sampler(int codes) : values_(codes), order_(codes), odds_(codes), ranked_(codes) {}
 
     // A code in [0, allowed), or `extra` where that is not negative, but never `banned`; -1 if no logit is finite.
     int draw(const float* logits, int allowed, int extra, int banned, const Draw& how, double u);
 
    private:
     int candidates(const float* logits, int allowed, int extra, int banned, float temperature);
+    int keep_largest(int n, int top_k);
     std::vector<float> values_;  // by code
     std::vector<int32_t> order_;
     std::vector<double> odds_;
+    std::vector<float> ranked_;
 };
 
 }  // namespace duologue
