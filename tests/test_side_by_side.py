@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from duologue.speaking import seed_of
 TEXT = "One came home late. Two were there already. Three had left. Nobody knew why. It rained."
 
 
-def spoken(model: Model, together: int, **options: object) -> np.ndarray:
+def spoken(model: Model, together: int, **options: Any) -> np.ndarray:
     return model.generate(TEXT, voice="one", seed=5, side_by_side=together, **options).samples
 
 
@@ -43,8 +45,8 @@ def test_one_after_another_sentences_hear_each_other(tiny_model: Model) -> None:
 
 
 def test_a_limit_on_the_whole_takes_one_sentence_after_another(tiny_model: Model) -> None:
-    limited = [spoken(tiny_model, together, max_seconds=3.0, check=False) for together in (1, 4)]
-    assert np.array_equal(*limited)
+    one, four = (spoken(tiny_model, together, max_seconds=3.0, check=False) for together in (1, 4))
+    assert np.array_equal(one, four)
 
 
 def test_a_sentence_that_failed_is_tried_again_beside_the_others(
@@ -81,7 +83,9 @@ def test_what_was_not_asked_for_is_not_remembered(tiny_model: Model) -> None:
     assert told[0].frames == first
     assert len(told) == 2
     assert 0 < told[1].frames < whole._context.turns[1].frames
-    np.testing.assert_array_equal(told[1].segment.codes, whole._context.turns[1].segment.codes[:, : told[1].frames])
+    all_of_it = whole._context.turns[1].segment.codes
+    assert all_of_it is not None
+    np.testing.assert_array_equal(told[1].segment.codes, all_of_it[:, : told[1].frames])
     talk.say("And then?", seed=1)
 
 
