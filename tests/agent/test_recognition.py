@@ -31,6 +31,12 @@ def test_short_and_long_turns_are_read_without_repeats(whisper: Whisper) -> None
     assert 30 <= len(long.split()) <= 50
 
 
+def test_speech_longer_than_its_window_is_read_to_the_end(whisper: Whisper) -> None:
+    """25 s of reading, then its first sentence again: the last words lie beyond 30 s."""
+    words = whisper.transcribe(Audio(np.concatenate([SPEECH, SPEECH[: 7 * 24_000]])))
+    assert words.lower().count("for them") == 2, words
+
+
 def test_repeated_words_are_noticed() -> None:
     assert repeats("He was not an ill man. He was not an ill man")
     assert not repeats("No, no, no, I did not say that I did.")

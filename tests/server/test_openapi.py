@@ -22,7 +22,7 @@ from tests.server.conftest import Running
 
 EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "4"))
 TRUE = [status_code_conformance, content_type_conformance, response_schema_conformance]
-EXPECTED_503 = ("talk_unavailable", "server_overloaded", "conversation_limit_reached")
+EXPECTED_503 = ("talk_unavailable", "transcription_unavailable", "server_overloaded", "conversation_limit_reached")
 
 
 @pytest.fixture(scope="module")

@@ -207,6 +207,14 @@ def test_talking_works_by_holding_space_and_speaking_again_interrupts(
     until(lambda: text(browser, "talk-captions") == "")
 
 
+def test_a_server_that_reads_speech_proposes_the_words_of_a_sample(browser: WebDriver, talker: Running) -> None:
+    open_page(browser, f"{talker.url}/#voices")
+    browser.find_element(By.ID, "sample-file").send_keys(str(RECORDING))
+    words = lambda: str(browser.find_element(By.ID, "voice-text").get_property("value"))  # noqa: E731
+    until(lambda: "Dashwood" in words(), 60, lambda: text(browser, "sample-state"))
+    assert "exact words?" in text(browser, "sample-state")
+
+
 def type_to_it(browser: WebDriver, words: str) -> None:
     browser.find_element(By.ID, "talk-text").send_keys(words)
     press(browser, Keys.ENTER)

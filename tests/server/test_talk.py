@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from openai import InternalServerError, OpenAI
 
 from duologue.agent.language import ChatEndpoint
 from duologue.api import Model
@@ -98,3 +99,16 @@ def test_sound_of_an_impossible_length_is_refused(talker: Running) -> None:
         for sound in (b"", bytes(100), bytes(61 * 48_000)):
             answer = client.post(f"/v1/conversations/{talk}/reply", content=sound)
             assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_audio_length")
+
+
+def test_openai_s_client_has_recordings_read(talker: Running, server: Running) -> None:
+    recording = RECORDING.read_bytes()
+    client = OpenAI(base_url=f"{talker.url}/v1", api_key="none", max_retries=0)
+    found = client.audio.transcriptions.create(model="whisper-1", file=("a.flac", recording))
+    assert "Dashwood" in found.text
+    plain = client.audio.transcriptions.create(model="whisper-1", file=("a.flac", recording), response_format="text")
+    assert str(plain).strip() == found.text
+    deaf = OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    with pytest.raises(InternalServerError) as caught:
+        deaf.audio.transcriptions.create(model="whisper-1", file=("a.flac", recording))
+    assert caught.value.code == "transcription_unavailable"

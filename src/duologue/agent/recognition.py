@@ -19,7 +19,7 @@ from ..errors import BackendUnavailable, WeightsNotFound
 from ..timebase import RATE_HZ
 
 WHISPER_RATE_HZ = 16_000
-MAX_SECONDS = 30.0
+WINDOW_SECONDS = 30.0  # of Whisper; longer speech is read window by window
 SILENCE_AFTER = 2.0  # seconds; with one, it repeats short turns
 SHORTEST_WINDOW = 5.0
 TOKENS_PER_SECOND = 8
@@ -52,13 +52,14 @@ class Whisper:
         self._lock = threading.Lock()
 
     def transcribe(self, audio: Audio) -> str:
-        """The words in up to 30 s of speech; empty if there are none. Noise and silence are left out first."""
-        samples = resample(audio.samples[: int(MAX_SECONDS * RATE_HZ)], RATE_HZ, WHISPER_RATE_HZ)
+        """The words; empty if there are none. Noise and silence are left out first."""
+        samples = resample(audio.samples, RATE_HZ, WHISPER_RATE_HZ)
         with self._lock:
             spoken = self._spoken_part(samples)
             if not len(spoken):
                 return ""
-            words = self._read(spoken)
+            fits = len(spoken) <= WINDOW_SECONDS * WHISPER_RATE_HZ
+            words = self._read(spoken) if fits else None
             return self._read_carefully(spoken) if words is None else words
 
     def _spoken_part(self, samples: Samples) -> Samples:

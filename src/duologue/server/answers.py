@@ -122,6 +122,10 @@ class BatchAnswer(Answer):
     data: list[BatchItemAnswer]
 
 
+class TranscriptAnswer(Answer):
+    text: str
+
+
 class Readiness(Answer):
     ready: bool
     draining: bool

@@ -10,7 +10,19 @@ from fastapi import FastAPI
 
 from .. import __version__
 from ..api import Model
-from . import answers, catalog, conversation_routes, errors, health, page, speech, talk, text_socket, voice_routes
+from . import (
+    answers,
+    catalog,
+    conversation_routes,
+    errors,
+    health,
+    page,
+    speech,
+    talk,
+    text_socket,
+    transcription,
+    voice_routes,
+)
 from .guard import Guard
 from .realtime import routes as realtime
 from .realtime.tickets import Tickets
@@ -44,7 +56,8 @@ def create_app(model: Model, settings: ServerSettings | None = None, parts: Talk
     plain = app.openapi
     app.openapi = lambda: answers.describe_key(plain())  # type: ignore[method-assign]
     errors.install(app)
-    for routes in (speech, catalog, voice_routes, conversation_routes, talk, text_socket, realtime, health):
+    voices = (speech, catalog, voice_routes, conversation_routes)
+    for routes in (*voices, transcription, talk, text_socket, realtime, health):
         app.include_router(routes.router)
     page.mount(app)
     tickets = Tickets()

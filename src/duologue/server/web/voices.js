@@ -26,6 +26,21 @@ export function start(about, onchange) {
 function have(kind, file) {
   files[kind] = file ?? null;
   status($(`${kind}-state`), file ? `${file.name}, ${Math.ceil(file.size / 1024)} kB` : "");
+  if (file && kind === "sample") fillIn(file);
+}
+
+// Where the server can read speech, it proposes the sample's words; they stay its owner's to correct.
+async function fillIn(file) {
+  const hears = server.talk.some((part) => part.name === "Speech recognition" && part.ready);
+  if (!hears || $("voice-text").value.trim()) return;
+  const form = new FormData();
+  form.set("file", file);
+  try {
+    const { text } = await (await ask("/v1/audio/transcriptions", { form })).json();
+    if ($("voice-text").value.trim() || files.sample !== file) return;
+    $("voice-text").value = text;
+    status($("sample-state"), `${$("sample-state").textContent}. Are these its exact words?`);
+  } catch { /* then its owner types them */ }
 }
 
 async function record(kind, button) {
