@@ -196,7 +196,7 @@ def test_the_command_writes_rows_a_page_and_a_plot(tiny_folder: Path, tmp_path: 
     assert rows["Q8_0", "all"]["logits"]["kl_per_frame"] > 0
     assert rows["Q8_0", "all"]["megabytes"] < rows["F32", "all"]["megabytes"]
     assert [speed["engine"].rpartition("-")[2] for speed in result["speed"]] == [
-        "float32", "bfloat16", "int8", "int4", "compact",
+        "float32", "float16", "bfloat16", "int8", "int4", "compact",
     ]  # fmt: skip
     text = page.read_text()
     assert "old" not in text and "| Q8_0 |" in text and "tiny" in text

@@ -26,8 +26,8 @@ SENTENCES = 40
 GroupType = Annotated[str | None, typer.Option(show_default=False, help="A type for this group alone.")]
 TYPES = (
     "GGUF's F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, Q5_1, Q5_0, Q4_1, Q4_0, or a mixture: Q5_K_M, Q4_K_M; or a form of "
-    "the CPU engine, which maps the file and converts nothing: float32, bfloat16, int8, int4, compact, int4-g64, "
-    "int4-g128."
+    "the CPU engine, which maps the file and converts nothing: float32, float16, bfloat16, int8, int4, compact, "
+    "int4-g64, int4-g128."
 )
 
 

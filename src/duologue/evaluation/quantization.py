@@ -34,7 +34,7 @@ from .quantization_speech import Heard, Listening, compared
 from .report import versions
 from .sentences import held_out
 
-SPEED_PLANS = ("float32", "bfloat16", *ENGINE_FORMATS)
+SPEED_PLANS = ("float32", "float16", "bfloat16", *ENGINE_FORMATS)
 BY_EAR = ("sentences", "seeds", "judge")  # settings of what is listened to
 
 
