@@ -139,7 +139,19 @@ def test_the_page_holds_everything_itself(tmp_path):
     page.write_page(tmp_path / "page.html", "A <voice>", {"one": [said], "two": [gone]})
     text = (tmp_path / "page.html").read_text()
     assert "data:image/png;base64," in text and "data:audio/mpeg;base64," in text and "http" not in text
-    assert "chips → ships" in text and "Runaway: it looped" in text and "<chips>" not in text
+    assert "<del>chips</del> <ins>ships</ins>" in text and "Runaway: it looped" in text and "<chips>" not in text
+
+
+def test_the_page_marks_the_best_and_shows_every_part(tmp_path):
+    texts = [f"Sentence {number}." for number in range(30)]
+    good = [Clip(text, "one", SPEECH[:12_000], errors=WordErrors(2, 0, 0, 0)) for text in texts]
+    bad = [Clip(text, "two", SPEECH[:12_000], errors=WordErrors(2, 1, 0, 0)) for text in texts]
+    parts = {"early": texts[:20], "late": texts[20:]}
+    page.write_page(tmp_path / "page.html", "x", {"one": good, "two": bad}, page.Told("seed 1", {}, parts))
+    text = (tmp_path / "page.html").read_text()
+    assert "Word errors, joined windows, %</th><td class=best>0</td><td>50</td>" in text and "seed 1" in text
+    shown = [number for number in range(30) if f"<h3>Sentence {number}.</h3>" in text]
+    assert shown == [0, 1, 2, 3, 4, 5, 20, 21, 22, 23, 24, 25]
 
 
 def test_programs_that_are_missing_are_named(monkeypatch):

@@ -61,6 +61,7 @@ def codec(
     limit: Annotated[int, typer.Option(help="At most so many clips.", min=1)] = 44,
     judge: Annotated[str, typer.Option(help="base, a folder, or a name that faster-whisper knows.")] = "base",
     quick: Annotated[bool, typer.Option("--quick", help="No word errors.")] = False,
+    page: Annotated[Path | None, typer.Option(help="Also write a page with both forms of some clips.")] = None,
     out: Out = Path("benchmarks/results/codec.json"),
 ) -> None:
     """Send held-out speech through a codec and back: words, pitch, PESQ, STOI, mel distance, codebook use."""
@@ -72,7 +73,7 @@ def codec(
     if (shards is None) == (sounds is None):
         raise InputError("Give either --shards or --sounds.", field="shards")
     clips = held_out_turns(shards, limit) if shards is not None else recorded_clips(sounds or Path(), limit)
-    found = measure(model, clips, None if quick else Judge(judge), out)
+    found = measure(model, clips, None if quick else Judge(judge), out, page)
     pesq, stoi = found["pesq_wb"]["mean"], found["stoi"]["mean"]
     typer.echo(f"pitch within 10 %: {100 * found['pitch_within_10_percent']:.1f} %; PESQ {pesq}, STOI {stoi}; {out}")
 

@@ -53,6 +53,19 @@ def freeze(
 
 
 @train.command()
+def compare(
+    config: Annotated[Path, typer.Option(help="The experiment (JSON): recipes/compare/phones.json is an example.")],
+    shards: Annotated[Path, typer.Option(help="Folder of the corpus: .flac and .jsonl.")],
+    run: RunFolder,
+    out: Annotated[Path, typer.Option(help="Where the figures go (JSON).")],
+) -> None:
+    """Train several small codecs that differ in one thing, at equal cost, and compare them."""
+    from ..training.codec_arms import main
+
+    main(_words(config=config, shards=shards, run=run, out=out))
+
+
+@train.command()
 def csm(
     config: Config,
     codes: Annotated[Path, typer.Option(help="Folder of code shards (`duologue corpus encode`).")],

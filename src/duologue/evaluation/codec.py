@@ -17,6 +17,7 @@ from ..errors import InputError
 from .asr import Judge
 from .clips import Clip, figures
 from .codec_metrics import codebook_use, intelligibility, mel_distance, pitch_kept
+from .page import write_page
 from .reading_clips import judge_words_again
 from .report import summary, versions
 
@@ -60,8 +61,10 @@ def round_trip(codec: Any, clips: Sequence[Clip]) -> tuple[list[Clip], list[np.n
     return made, codes
 
 
-def measure(codec: Any, clips: Sequence[Clip], judge: Judge | None, entries: int) -> dict[str, Any]:
-    """All figures. Without a judge, none that needs to listen for words."""
+def measure(
+    codec: Any, clips: Sequence[Clip], judge: Judge | None, entries: int, page: Path | None = None
+) -> dict[str, Any]:
+    """All figures. Without a judge, none that needs to listen for words. `page` gets both forms of some clips."""
     from .naturalness import dnsmos
 
     made, codes = round_trip(codec, clips)
@@ -75,6 +78,8 @@ def measure(codec: Any, clips: Sequence[Clip], judge: Judge | None, entries: int
     for clip in (*clips, *made):
         opinion = dnsmos(clip.samples)
         clip.scores["dnsmos"] = opinion.overall if opinion else None
+    if page is not None:
+        write_page(page, "Through the codec and back", {"original": clips, "decoded": made})
     uses = codebook_use(np.concatenate(codes, axis=1), entries)
     return {
         "clips": len(clips),
@@ -96,7 +101,9 @@ def _told(clips: Sequence[Clip], judge: Judge | None) -> dict[str, Any]:
     return {name: told[name] for name in names}
 
 
-def evaluate(source: str | None, clips: Sequence[Clip], judge: Judge | None, out: Path) -> dict[str, Any]:
+def evaluate(
+    source: str | None, clips: Sequence[Clip], judge: Judge | None, out: Path, page: Path | None = None
+) -> dict[str, Any]:
     """Measure a codec by name and write the figures as JSON."""
     from ..api import load_codec
 
@@ -108,7 +115,7 @@ def evaluate(source: str | None, clips: Sequence[Clip], judge: Judge | None, out
         "codec": codec.fingerprint,
         "codebooks_used": codec.num_codebooks,
         "judge": judge.name if judge is not None else None,
-        **measure(codec, clips, judge, entries),
+        **measure(codec, clips, judge, entries, page),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -120,8 +120,12 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     own = [clip for voice in voices for clip in groups[voice or "default"]]
     if arguments.keep:
         _keep(arguments.keep, groups)
+    told = by_section(groups, parts)
     if arguments.page:
-        page.write_page(arguments.page, model.name, groups)
+        seeds = ", ".join(str(seed) for seed in arguments.seeds)
+        subtitle = f"{arguments.sentences}, seed {seeds}, {arguments.retries} retries; words read by {judge.name}."
+        title = f"How {model.name} speaks"
+        page.write_page(arguments.page, title, groups, page.Told(subtitle, told, parts))
     return {
         "what": "held-out sentences spoken by the model, judged by machines",
         **versions(),
@@ -133,7 +137,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         "judge": judge.name,
         "all_voices": figures(own),
         "by_speaker": {name: figures(clips) for name, clips in groups.items()},
-        "by_section": by_section(groups, parts),
+        "by_section": told,
         "clips": [per_clip(clip) for clips in groups.values() for clip in clips],
     }
 

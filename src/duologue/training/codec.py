@@ -70,6 +70,7 @@ class CodecTraining:
     revive_threshold: float = 0.1
     checkpoint_every: int = 200
     log_every: int = 20
+    start_vectors: int = 25_000  # from which k-means finds the first codebooks
     weight_norm: bool = False  # for SEANet
     precision: Precision = "auto"  # of the matrix products
 
@@ -197,7 +198,7 @@ class CodecRun:
         """k-means on vectors of fresh crops, the same in every process."""
         chance = np.random.default_rng([self.config.seed, 1 << 20])
         quantizer, rows = self.model.codec.quantizer, []
-        for _ in range(max(8, 25_000 // (12 * self.corpus.crop_samples // 1920))):
+        for _ in range(max(8, self.config.start_vectors // (12 * self.corpus.crop_samples // 1920))):
             with autocast(self.config.precision):
                 latents = self.model.codec.latents(self.corpus.draw(12, chance).wav)
             rows.append(project(quantizer, latents.float()))

@@ -16,6 +16,7 @@ import torch
 from ..errors import InputError
 from ..mimi.codec import Mimi
 from ..mimi.config import MimiConfig
+from ..weights.kyutai import fold_weight_norm
 from ..weights.mimi import save_mimi
 from .checkpoints import latest_checkpoint, load_checkpoint
 from .codec_quantizer import codebooks
@@ -71,7 +72,9 @@ def codec_of_run(run: Path, config: MimiConfig, *, averaged: bool = True) -> Mim
     tensors, _ = load_checkpoint(path)
     prefix = "module.average.codec." if averaged else "module.model.codec."
     codec = Mimi(config)
-    codec.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    codec.load_state_dict(
+        fold_weight_norm({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    )
     return codec.eval()
 
 

@@ -1,5 +1,7 @@
 """A Mimi while it learns: the codec, the phone reader on codebook 0, and the terms of the loss. Knows no data files.
 
+Either front end learns: the spectral pair with its terms of pitch and voicing, or SEANet with the spectral terms alone.
+
 Semantic distillation of the first version: a linear head reads the phone of each half frame from the quantized vector
 of codebook 0 (the teacher's exact durations give the labels), so that codebook 0 learns what is said.
 """
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from ..mimi.codec import Mimi
 from ..mimi.config import MimiConfig
 from ..mimi.spectral import SpectralDecoder
+from ..nn.conv import CausalConv, UpsamplingConv
 from .codec_data import PHONES, Crops
 from .codec_quantizer import Quantized, pass_through, quantize
 from .losses_spectral import SpectralDistance
@@ -35,11 +38,14 @@ class LossWeights:
 
 
 class LearningCodec(nn.Module):
-    """A Mimi with a spectral front end and what it needs only while learning."""
+    """A Mimi and what it needs only while learning."""
 
-    def __init__(self, config: MimiConfig) -> None:
+    def __init__(self, config: MimiConfig, weight_norm: bool = False) -> None:
+        """`weight_norm` splits the weights of the front end's convolutions into length and direction."""
         super().__init__()
         self.codec = Mimi(config)
+        if weight_norm:
+            split_weights(self.codec)
         self.phone_head = nn.Linear(config.quantizer.width, 2 * len(PHONES))
         self.distance = SpectralDistance()
 
@@ -57,12 +63,13 @@ class LearningCodec(nn.Module):
         return terms | sources | self.distances(made, crops.wav), seen
 
     def sound(self, latents: Tensor, crops: Crops) -> tuple[Tensor, dict[str, Tensor]]:
-        """Latents to wav (B, 1, N) with the true pitch where voiced, and the terms of the predicted source.
+        """Latents to wav (B, 1, N); a spectral decoder with the true pitch where voiced, and the terms of its source.
 
         The true pitch lets the spectral losses see each harmonic where it belongs; the predicted one is held to it.
         """
         codec, decoder = self.codec, self.codec.decoder
-        assert isinstance(decoder, SpectralDecoder)
+        if not isinstance(decoder, SpectralDecoder):
+            return codec.sound(latents), {}
         x = codec.decoder_transformer(codec.upsample(latents))
         state = decoder.init_state(latents.shape[0])
         state["hop"] = crops.hop
@@ -83,6 +90,14 @@ class LearningCodec(nn.Module):
     def _phones(self, seen: Quantized, phones: Tensor) -> Tensor:
         scores = self.phone_head(seen.semantic).view(-1, len(PHONES))  # (M * 2, phones)
         return F.cross_entropy(scores, phones.flatten())
+
+
+def split_weights(codec: Mimi) -> None:
+    """Weight norm (arXiv 1602.07868) on every convolution of encoder and decoder; folded again on export."""
+    for part in (codec.encoder, codec.decoder):
+        for layer in part.modules():
+            if isinstance(layer, CausalConv | UpsamplingConv):
+                nn.utils.parametrizations.weight_norm(layer)
 
 
 def source_terms(log_pitch: Tensor, voicing: Tensor, pitch_hz: Tensor) -> dict[str, Tensor]:
