@@ -104,14 +104,21 @@ inline __m256i signed_product(__m256i acc, __m256i w, __m256i q) {
 template <int COLUMNS>
 inline void dot_int8(Counts (&acc)[COLUMNS], const uint8_t* w, const int8_t* q, int64_t stride) {
     const __m256i flip = _mm256_set1_epi8(-128);
-    for (int j = 0; j < 8; j++) {
-        ask(w + j * 64);
-        const __m256i a = _mm256_xor_si256(load32(w + j * 64), flip), b = _mm256_xor_si256(load32(w + j * 64 + 32), flip);
-        for (int c = 0; c < COLUMNS; c++) {
-            const __m256i v = four(q + c * stride + j * 4);
-            acc[c].a = signed_product(acc[c].a, a, v);
-            acc[c].b = signed_product(acc[c].b, b, v);
-        }
+    const auto add = [&](int j, int upper, __m256i& sum, int c) {
+        sum = signed_product(sum, _mm256_xor_si256(load32(w + j * 64 + upper), flip), four(q + c * stride + j * 4));
+    };
+    for (int j = 0; j < 8; j++) ask(w + j * 64);
+    if (COLUMNS < 3) {
+        for (int j = 0; j < 8; j++)
+            for (int c = 0; c < COLUMNS; c++) {
+                add(j, 0, acc[c].a, c);
+                add(j, 32, acc[c].b, c);
+            }
+    } else {  // one half of the rows at a time: more sums than that don't fit the registers
+        for (int j = 0; j < 8; j++)
+            for (int c = 0; c < COLUMNS; c++) add(j, 0, acc[c].a, c);
+        for (int j = 0; j < 8; j++)
+            for (int c = 0; c < COLUMNS; c++) add(j, 32, acc[c].b, c);
     }
 }
 
