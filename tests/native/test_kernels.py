@@ -102,9 +102,9 @@ def test_rounding_keeps_so_much_of_the_weights(format: Format, decibels: float) 
     assert signal_to_noise_db(weights, unpack(pack(weights, format))) >= decibels
 
 
-@pytest.mark.parametrize("format", INTEGERS, ids=NAMES[2:])
+@pytest.mark.parametrize("format", [FLOAT16, *INTEGERS], ids=NAMES[2:])
 def test_tiny_weights_keep_their_precision(format: Format) -> None:
-    """Scales are relative to the matrix, so float16 can't underflow."""
+    """Scales, and float16 weights, are relative to the matrix, so they can't underflow."""
     weights = np.random.default_rng(0).standard_normal((32, 256)).astype(np.float32)
     large, tiny = (unpack(pack(weights * factor, format)) / factor for factor in (np.float32(1), np.float32(1e-12)))
     np.testing.assert_allclose(tiny, large, rtol=2e-3, atol=1e-6)
