@@ -28,6 +28,8 @@ repository, on two CPU cores, on synthetic speech. They are here so that the fir
   numbers, times, names and questions written for this project.
 - Pronunciation: phoneme strings in misaki's symbols (Apache-2.0).
 
+Learning curves: recipes/voice/curves.
+
 ## Figures
 {figures}
 
@@ -91,14 +93,72 @@ def _plain(values: dict[str, Any]) -> str:
 
 
 def _figures(path: Path) -> str:
-    """What `make evaluate` measured last."""
+    """What the commands of docs/evaluation.md measured last, as far as they were run."""
     if not path.is_file():
         return "Run `make evaluate` for the figures of this version."
+    parts = [_speakers(path)]
+    for name, title in (("voice_heldout120.json", "120 sentences"), ("voice_short60.json", "single words and numbers")):
+        if (RESULTS / name).is_file():
+            parts.append(f"### {title}\n{_speakers(RESULTS / name)}")
+    for name, tell in (("codec.json", _round_trip), ("pronunciation.json", _pronunciation)):
+        if (RESULTS / name).is_file():
+            parts.append(tell(json.loads((RESULTS / name).read_text(encoding="utf-8"))))
+    return "\n\n".join(parts)
+
+
+COLUMNS = {
+    "wer_percent": "word errors, %",
+    "wer_percent_reread": "lost windows read again, %",
+    "understood_percent": "clips without an error, %",
+    "ended_by_itself_percent": "ends by itself, %",
+    "right_length_percent": "right length, %",
+    "right_voice_percent": "right voice, %",
+    "dnsmos": "DNSMOS",
+    "distillmos": "DistillMOS",
+    "real_time_factor": "time per second of sound",
+}
+
+
+def _speakers(path: Path) -> str:
+    """A table of one evaluation: speakers by figures; figures that nobody has are left out."""
     found = json.loads(path.read_text(encoding="utf-8"))
-    lines = [f"From benchmarks/results/voice.json ({found['date'][:10]}, {found['judge']}, {found['sentences']}):", ""]
-    for name, values in {**found["by_speaker"], "all voices": found["all_voices"]}.items():
-        lines.append(
-            f"- {name}: WER {values['wer_percent']} % of {values['words']} words, ends by itself "
-            f"{values['ended_by_itself_percent']} %, right length {values['right_length_percent']} %"
-        )
+    rows = {**found["by_speaker"], "all voices": found["all_voices"]}
+    told = {key: [_mean(values.get(key)) for values in rows.values()] for key in COLUMNS}
+    shown = [key for key, values in told.items() if any(value is not None for value in values)]
+    head = ["", "words", *(COLUMNS[key] for key in shown)]
+    lines = [f"{found['sentences']}, first attempts, {found['judge']}, {found['date'][:10]} ({path.name}):", ""]
+    lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for number, (name, values) in enumerate(rows.items()):
+        cells = [name, str(values["words"]), *("–" if told[k][number] is None else str(told[k][number]) for k in shown)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _mean(value: Any) -> Any:
+    return value["mean"] if isinstance(value, dict) else value
+
+
+def _round_trip(found: dict[str, Any]) -> str:
+    pitch = 100 * found["pitch_within_10_percent"]
+    words = [f"{form} {found[form].get('wer_percent')} %" for form in ("original", "decoded")]
+    return (
+        f"Codec, {found['clips']} held-out clips through it and back ({found['date'][:10]}): word errors "
+        f"{', '.join(words)}; voiced frames with the pitch within 10 %: {pitch:.1f} %; "
+        f"PESQ {found['pesq_wb']['mean']}, STOI {found['stoi']['mean']}, DNSMOS {found['decoded']['dnsmos']['mean']}."
+    )
+
+
+def _pronunciation(found: dict[str, Any]) -> str:
+    tested = found["homographs"]
+    voices = ", ".join(
+        f"{name} {tested['speakers'][name]['right_percent']} %"
+        for name in found["voices"]
+        if name in tested["speakers"]
+    )
+    text = (
+        f"Homographs said the right way, judged by the sound ({found['date'][:10]}): {voices}; the judge itself is right "
+        f"in {tested['judge_right_percent']['own_voice']} % of known cases."
+    )
+    if (talks := found["consistency"]) is not None:
+        text += f" Turns in a word's usual way: {talks['turns_in_the_words_usual_way_percent']} % of {talks['turns']}."
+    return text
