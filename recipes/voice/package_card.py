@@ -160,5 +160,6 @@ def _pronunciation(found: dict[str, Any]) -> str:
         f"in {tested['judge_right_percent']['own_voice']} % of known cases."
     )
     if (talks := found["consistency"]) is not None:
-        text += f" Turns in a word's usual way: {talks['turns_in_the_words_usual_way_percent']} % of {talks['turns']}."
+        usual = talks["turns_in_the_words_usual_way_percent"]
+        text += f" Turns in a word's usual way: {usual} % of {talks['turns']}."
     return text

@@ -6,7 +6,7 @@ A CPU without converts each operand in software and is several times *slower* th
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -15,7 +15,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 def multiplies_bfloat16() -> bool:
     """Whether this CPU is known to have instructions for bfloat16 products; older PyTorch can't tell."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(name.endswith("bf16") and present is True for name, present in capabilities.items())
 
 
