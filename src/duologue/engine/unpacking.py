@@ -111,11 +111,11 @@ def _layer(packed: PackedModel, name: str, layer: str, stack: StackConfig) -> di
 
     def attention(first: int, count: int, paired: bool) -> Callable[[slice], Floats]:
         def make(rows: slice) -> Floats:
-            found = unpack(packed.matrices[f"{name}.qkv"]).reshape(-1, padded, width)
-            found = found[first : first + count, : stack.head_width]
+            every = unpack(packed.matrices[f"{name}.qkv"]).reshape(-1, padded, width)
+            own = every[first : first + count, : stack.head_width]
             if paired:  # rotary pairs side by side again
-                found = found.reshape(count, 2, -1, width).swapaxes(1, 2)
-            return found.reshape(-1, width)[rows]
+                return own.reshape(count, 2, -1, width).swapaxes(1, 2).reshape(-1, width)[rows]
+            return own.reshape(-1, width)[rows]
 
         return make
 

@@ -104,7 +104,11 @@ class NewPacked:
 
     def tensors(self) -> dict[str, NewTensor]:
         """The three tensors."""
-        arrays = {BLOCK: self.block.view(np.int8), VECTORS: self.vectors, SCALES: self.scales}
+        arrays: dict[str, npt.NDArray[Any]] = {
+            BLOCK: self.block.view(np.int8),
+            VECTORS: self.vectors,
+            SCALES: self.scales,
+        }
         return {name: NewTensor(_TYPES[name], array.shape, _given(array)) for name, array in arrays.items()}
 
 
