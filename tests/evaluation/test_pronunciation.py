@@ -83,3 +83,8 @@ def test_the_command_judges_the_voice_and_itself(tmp_path):
     assert [(row["right"], row["written"]) for row in tested["rows"]] == [(0, 0), (1, 1)]
     assert tested["speakers"]["michael"]["text_right_percent"] == 100
     assert told["consistency"] is None  # it takes two to talk
+
+
+def test_voices_of_two_accents_are_refused():
+    with pytest.raises(InputError, match="accents"):
+        pronunciation.main(["--voices", "michael", "emma"])

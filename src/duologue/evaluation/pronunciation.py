@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import api
+from ..errors import InputError
 from ..speaking import GenerationConfig
 from ..voice import Voice
 from . import floor
@@ -152,9 +153,16 @@ def judge_consistency(
 
 
 def same_accent(model: api.Model, names: Sequence[str] | None) -> list[Voice]:
-    """The voices to judge, and to judge by: those named, or all that share the first one's accent."""
-    voices = [model.voice(name) for name in names or model.voices]
-    return [voice for voice in voices if voice.accent == voices[0].accent]
+    """The voices to judge, and to judge by: those named, or all of the default voice's accent. Raises InputError."""
+    if names:
+        voices = [model.voice(name) for name in names]
+        if len({voice.accent for voice in voices}) > 1:
+            raise InputError(f"{', '.join(names)} have different accents.", hint="Name one's.", field="voices")
+        return voices
+    if not model.voices:
+        raise InputError(f"{model.name} has no voices of its own.", field="voices")
+    accent = model.voice(model.card.default_voice or next(iter(model.voices))).accent
+    return [voice for name in model.voices if (voice := model.voice(name)).accent == accent]
 
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -187,7 +195,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m duologue.evaluation.pronunciation", description=__doc__.partition("\n")[0]
     )
     options.add_argument("--model", help="what duologue.load takes; default: the embedded voice")
-    options.add_argument("--voices", nargs="+", help="of one accent; default: all that share the first one's")
+    options.add_argument("--voices", nargs="+", help="of one accent; default: all of the default voice's")
     options.add_argument("--words", type=int, default=24, help="only the first so many words of each test")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--reference", action="append", default=[], metavar="NAME=FOLDER", help="NNN.wav per sentence")
