@@ -39,7 +39,7 @@ def test_silence_and_length():
 
 def test_the_command_writes_its_figures(tmp_path):
     folder = write_tiny_model(tmp_path / "model")
-    (tmp_path / "said.txt").write_text("Hello there.\nHow are you today?\n")
+    (tmp_path / "said.txt").write_text("# Greetings\nHello there.\n# Questions\nHow are you today?\n")
     out = tmp_path / "results" / "voice.json"
     options = ["--model", str(folder), "--sentences", str(tmp_path / "said.txt"), "--voices", "one", "--quick"]
     voice.main([*options, "--seeds", "1", "2", "--keep", str(tmp_path / "kept"), "--out", str(out)])
@@ -48,6 +48,10 @@ def test_the_command_writes_its_figures(tmp_path):
     assert result["all_voices"]["words"] == 12 and result["versions"]["jiwer"] and result["judge"] == "whisper-base"
     assert {(row["seed"], row["sentence"]) for row in result["clips"]} == {
         (seed, text) for seed in (1, 2) for text in ("Hello there.", "How are you today?")
+    }
+    assert {title: told["one"]["clips"] for title, told in result["by_section"].items()} == {
+        "Greetings": 2,
+        "Questions": 2,
     }
     assert len(list((tmp_path / "kept" / "one").glob("*.wav"))) == 4
 
