@@ -126,13 +126,15 @@ def _logits(agreement: Agreement) -> dict[str, Any]:
 def make(arguments: argparse.Namespace) -> dict[str, Any]:
     """The whole table, first by logits, then by ear; every row is written as soon as it is known."""
     table = Table(arguments)
-    kept = _kept_rows(arguments.out, table) if arguments.resume and arguments.out.is_file() else []
+    resumed = arguments.resume and arguments.out.is_file()
+    kept = _kept_rows(arguments.out, table) if resumed else []
+    earlier = json.loads(arguments.out.read_text(encoding="utf-8")) if resumed else {}
     result: dict[str, Any] = {
         "what": "a CSM with rounded weights against the same in float32",
         **versions(),
         "settings": table.settings,
-        "speed": [],
-        "codec": codec_rows(table.codec, table.recordings),
+        "speed": earlier.get("speed", []),  # until it is measured anew, at the end
+        "codec": earlier.get("codec") or codec_rows(table.codec, table.recordings),
         "rows": kept,
     }
     rows: list[dict[str, Any]] = result["rows"]
