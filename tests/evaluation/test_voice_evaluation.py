@@ -59,3 +59,8 @@ def test_the_command_writes_its_figures(tmp_path):
 def test_a_reference_needs_a_file_for_every_sentence(tmp_path):
     with pytest.raises(InputError, match=r"000\.wav"):
         voice.recorded(tmp_path, ["Hello."], "teacher")
+
+
+def test_quick_and_thorough_exclude_each_other():
+    with pytest.raises(InputError, match="--alone"):
+        voice.main(["--quick", "--alone"])

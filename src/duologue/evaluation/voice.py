@@ -95,6 +95,8 @@ def judge_sound(clips: Sequence[Clip], prompts: Mapping[str, speaker.Embedding])
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Speak, judge and sum up, as the command's options say."""
+    if arguments.quick and arguments.alone:
+        raise InputError("--quick reads once, --alone reads every clip again.", hint="Use one of them.", field="alone")
     sentences = held_out(arguments.sentences)[: arguments.limit]
     model = api.load(arguments.model, engine=arguments.engine)
     voices = arguments.voices or list(model.voices) or [None]
