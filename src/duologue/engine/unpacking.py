@@ -99,7 +99,9 @@ def _table(table: PackedTable) -> Callable[[slice], Floats]:
         values = table.data.view(kinds[table.kind]).reshape(table.rows, table.stride)[rows]
         if table.scales is None:
             return as_float32(values)
-        return values.astype(np.float32) * table.scales[rows, None]
+        with np.errstate(over="ignore", invalid="ignore"):  # a damaged file's scales may be infinite
+            found: Floats = values.astype(np.float32) * table.scales[rows, None]
+        return found
 
     return make
 
