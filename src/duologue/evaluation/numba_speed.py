@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.bench import read_bandwidth
+from ..engine.bench import Others, read_bandwidth
 from ..engine.native_engine import available_paths
 from ..engine.quantize import Floats, Format, PackedMatrix, multiply, pack
 from ..errors import BackendUnavailable
@@ -127,6 +127,7 @@ def main() -> None:
     products = compiled()
     import numba
 
+    others = Others()
     found = {
         **versions(),
         "numba": numba.__version__,
@@ -134,6 +135,7 @@ def main() -> None:
         "matrix": [ROWS, COLS],
         "bandwidth_gb_s": read_bandwidth(1) / 1e9,
         "results": [measure(kind, product) for kind, product in products.items()],
+        "others_share": others.share(),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
