@@ -175,6 +175,9 @@ def test_q8_0_is_written_as_the_pull_request_does_and_not_into_float_layouts(run
     types = {name: open_gguf(Path(f"m-{name}.gguf")).tensors["blk.0.attn_q.weight"].type
              for name in ("backbone", "decoder")}  # fmt: skip
     assert types == {"backbone": "Q8_0", "decoder": "F16"}
+    assert run("convert", "a.gguf", "k-<component>.gguf", "--dtype", "q4_0").exit_code == 0
+    below = [open_gguf(Path(f"k-{name}.gguf")).tensors["blk.0.attn_q.weight"].type for name in types]
+    assert below == ["Q4_0", "Q4_0"], "what the pull request refuses is written where it is asked for"
     with pytest.raises(InputError, match="floating point alone"):
         run("convert", "a.gguf", "s", "--to", "sesame", "--dtype", "q8_0")
 

@@ -22,7 +22,7 @@ def convert(
     ] = None,
     dtype: Annotated[
         Number | None,
-        typer.Option(help="Change the numbers' type; a model's codec keeps its own; q8_0: gguf, llama."),
+        typer.Option(help="Change the numbers' type; a model's codec keeps its own; q…: gguf, llama."),
     ] = None,
     revision: given.Revision = None,
     token: given.Token = None,

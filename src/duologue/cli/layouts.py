@@ -37,6 +37,10 @@ class Number(StrEnum):
     bfloat16 = "bfloat16"
     float16 = "float16"
     q8_0 = "q8_0"
+    q6_k = "q6_k"
+    q5_k = "q5_k"
+    q4_k = "q4_k"
+    q4_0 = "q4_0"
 
 
 ENDINGS = {
@@ -236,12 +240,12 @@ def _torch_type(dtype: Number | None) -> torch.dtype | None:
 
     from ..errors import InputError
 
-    if dtype is Number.q8_0:
+    if dtype is not None and dtype.value.startswith("q"):
         hint = "gguf and llama have it; `duologue quantize` has more types."
         raise InputError("This layout holds floating point alone.", hint=hint, field="dtype")
     return None if dtype is None else getattr(torch, dtype.value)
 
 
 def _gguf_type(dtype: Number | None) -> str | None:
-    names = {Number.float32: "F32", Number.bfloat16: "BF16", Number.float16: "F16", Number.q8_0: "Q8_0"}
-    return None if dtype is None else names[dtype]
+    names = {Number.float32: "F32", Number.bfloat16: "BF16", Number.float16: "F16"}
+    return None if dtype is None else names.get(dtype, dtype.value.upper())
