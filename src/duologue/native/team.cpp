@@ -9,7 +9,7 @@ namespace {
 
 constexpr double kSpinSeconds = 40e-6;  // of waiting, before a thread gives its core away
 constexpr int kSpinsPerLook = 16;       // pauses between two looks at the clock
-constexpr double kWaitShare = 0.15;     // of a frame spent waiting: perhaps one thread alone is quicker
+constexpr double kWaitShare = 0.35;     // of a frame spent waiting: perhaps one thread alone is quicker
 constexpr double kNewest = 0.3;         // what the newest frame counts in the usual time of one
 constexpr int kTrialFrames = 4, kFirstRest = 8, kLongestRest = 128, kPatience = 64;
 
@@ -56,6 +56,10 @@ void Team::begin_frame(int kind) {
     if (helpers_.empty()) return;
     kind_ = kind;
     helping_ = rest_ == 0 || kind == 0;
+    if (helping_) {
+        awake_ = true;
+        phases_.ring();
+    }
     frame_start_ = seconds_now();
     frame_wait_ = 0.0;
 }
@@ -65,6 +69,7 @@ void Team::end_frame() {
     waited_seconds_ += frame_wait_;
     if (kind_ != 0) judge(seconds_now() - frame_start_);
     helping_ = false;
+    awake_ = false;
 }
 
 // After a frame: go on like this, try it alone, or come back from that.
@@ -103,7 +108,6 @@ void Team::share(int units, const void* work, Call call) {
     wanted_ += static_cast<uint32_t>(units);
     phase_ = (phase_ + 1) & 0xffffff;
     ticket_.store(phase_ << 40 | static_cast<uint64_t>(units) << 20, std::memory_order_release);
-    phases_.ring();
     work_on_claims();
     wait_for_units();
 }
@@ -125,28 +129,29 @@ bool Team::work_on_claims() {
     bool any = false;
     for (; claim(&unit); any = true) {
         call_(work_, unit);
-        done_.ring();
+        done_.fetch_add(1, std::memory_order_release);
     }
     return any;
 }
 
 void Team::wait_for_units() {
-    if (done_.count() == wanted_) return;
+    const auto all_done = [this] { return done_.load(std::memory_order_acquire) == wanted_; };
+    if (all_done()) return;
     const double start = seconds_now();
-    const auto all_done = [this] { return done_.count() == wanted_; };
-    while (!spin_until(all_done)) {
-        const uint32_t seen = done_.count();
-        if (seen != wanted_) done_.sleep(seen);
-    }
+    if (!spin_until(all_done))
+        while (!all_done()) std::this_thread::yield();
     frame_wait_ += seconds_now() - start;
 }
 
 void Team::help() {
-    while (!quit_.load()) {
+    while (!quit_.load(std::memory_order_relaxed)) {
         const uint32_t seen = phases_.count();
         if (work_on_claims()) continue;
-        const auto rung = [&] { return phases_.count() != seen; };
-        if (!spin_until(rung)) phases_.sleep(seen);
+        const uint64_t before = ticket_.load(std::memory_order_relaxed);
+        const auto moved = [&] { return ticket_.load(std::memory_order_relaxed) != before || quit_.load(); };
+        if (spin_until(moved)) continue;
+        if (awake_.load()) std::this_thread::yield();
+        else phases_.sleep(seen);  // a frame that began meanwhile has rung
     }
 }
 

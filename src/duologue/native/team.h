@@ -1,10 +1,10 @@
 // A few threads that share out the units of one phase after another. Knows no arithmetic.
 //
 // Made for machines that other programs use too. The leader never waits for a thread, only for units that a thread has
-// taken: a helper that isn't running costs nothing, and one that is interrupted costs its unit at most. Who waits spins for
-// some tens of microseconds and then sleeps: a core that is wanted elsewhere is given away at once, and the system gives it
-// back to a sleeper before those who never rest. When the leader has waited for a large part of a frame, a few frames are
-// tried without helpers, and the quicker way is kept for a while.
+// taken: a helper that isn't running costs nothing, and one that is interrupted costs its unit at most. Who waits within a frame
+// spins for some tens of microseconds, then yields: beside others that never rest, a helper that sleeps is served so late that
+// the leader does everything. Between frames helpers sleep. When the leader has waited for a large part of a frame, a few
+// frames are tried without helpers, and the quicker way is kept for a while.
 #pragma once
 
 #include <atomic>
@@ -56,7 +56,8 @@ class Team {
     uint64_t phase_ = 0;
     alignas(64) std::atomic<uint64_t> ticket_{0};  // phase (24 bits) | units (20) | next unit (20)
     alignas(64) Bell phases_;
-    alignas(64) Bell done_;  // units, ever
+    alignas(64) std::atomic<uint32_t> done_{0};  // units, ever
+    std::atomic<bool> awake_{false};             // a frame is being spoken
     uint32_t wanted_ = 0;    // of done_
     std::atomic<bool> quit_{false};
 
