@@ -37,6 +37,20 @@ def test_somebody_else_is_not_echo() -> None:
     assert share_of_echo(THEIRS, OURS, None) < 0.05
 
 
+def test_speech_that_begins_just_after_ours_is_not_its_echo() -> None:
+    """Both rise from silence, a fifth of a second apart: any two beginnings are somewhat alike."""
+    pause = np.zeros(24_000, np.float32)
+    ours = np.concatenate([pause, SPEECH[int(7.25 * 24_000) : int(10.1 * 24_000)]])
+    theirs = np.concatenate([pause, np.zeros(4_800, np.float32), SPEECH[int(21.55 * 24_000) : int(24.2 * 24_000)]])
+    guard, found = EchoGuard(), []
+    for start in range(0, len(theirs) - 768, 768):
+        guard.push(Block(theirs[start : start + 768], ours[start : start + 768]))
+        if np.abs(theirs[start : start + 768]).max() > 0.03:
+            found.append(guard.is_echo)
+    assert found.index(False) <= 7, "a quarter of a second, which the padding of a turn gives back"
+    assert not any(found[8:])
+
+
 def test_somebody_who_speaks_over_the_echo_is_heard() -> None:
     assert share_of_echo(THEIRS, OURS, Room(0.08, 0.2)) < 0.5
 

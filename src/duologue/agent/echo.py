@@ -18,7 +18,10 @@ HOP = RATE_HZ * 16 // 1_000  # 16 ms
 COMPARED = 40  # hops that are compared: 0.64 s
 LONGEST_DELAY = 32  # hops: 0.5 s from the loudspeaker to the microphone's samples
 EDGES_HZ = (150, 400, 800, 1_400, 2_200, 3_400, 5_500)
-ALIKE = 0.65  # correlation from which it is an echo
+ALIKE = 0.75  # correlation from which it may be an echo; rooms give 0.77 and more
+ALIKE_WITHIN = 0.65  # the same among the loud hops alone, where the beginning of speech says nothing: others reach 0.6
+LOUD = 0.45  # share of the loudest hop's level from which a hop is loud
+ENOUGH_HOPS = 8  # loud ones, before they are compared by themselves
 FLOOR = 1e-7  # power below which a band holds nothing
 
 
@@ -43,21 +46,32 @@ class EchoGuard:
         power = np.abs(np.fft.rfft(hops, axis=1)) ** 2 / HOP**2
         return np.stack([10 * np.log10(1 + power[:, band].sum(axis=1) / FLOOR) for band in self._bands], axis=1)
 
-    def likeness(self) -> float:
-        """Highest correlation of what was heard with what was played before, over all delays; 0 if nothing was."""
+    def likeness(self, hops: np.ndarray | None = None) -> float:
+        """Highest correlation of what was heard with what was played before, over all delays; 0 if nothing was.
+
+        `hops` (COMPARED,) says which are compared; all if left out.
+        """
         if not self._played.any() or not self._heard.any():
             return 0.0
-        heard = _centred(self._heard)
+        chosen = np.ones(COMPARED, bool) if hops is None else hops
+        heard = _centred(self._heard[chosen])
         found = [
-            _correlation(heard, _centred(self._played[LONGEST_DELAY - delay : LONGEST_DELAY - delay + COMPARED]))
+            _correlation(
+                heard, _centred(self._played[LONGEST_DELAY - delay : LONGEST_DELAY - delay + COMPARED][chosen])
+            )
             for delay in range(LONGEST_DELAY + 1)
         ]
         return max(found)
 
     @property
     def is_echo(self) -> bool:
-        """Whether what is heard is what was played."""
-        return self.likeness() >= ALIKE
+        """Whether what is heard is what was played. Speech that begins just after ours rises from silence as ours did,
+        so the loud part has to be alike by itself, too, as soon as there is enough of it."""
+        if self.likeness() < ALIKE:
+            return False
+        levels = self._heard.sum(axis=1)
+        loud = levels > LOUD * levels.max()
+        return int(loud.sum()) < ENOUGH_HOPS or self.likeness(loud) >= ALIKE_WITHIN
 
 
 def _centred(levels: np.ndarray) -> np.ndarray:
