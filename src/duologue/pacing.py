@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 from .timebase import FRAMES_PER_SECOND
 
-MOST_FRAMES = 4  # per call; more hardly gain
+MOST_FRAMES = 4  # per call, while somebody listens
+MOST_UNHEARD_FRAMES = 8  # when nobody does; more hardly gain
 LONGEST_WAIT_SECONDS = 0.2  # of a drawn frame, so that an interruption finds little that nobody has heard
 CAUTION = 2.0  # frames may take so many times as long as they usually do
 SPARE_SECONDS = 0.02
@@ -26,7 +27,8 @@ class Pace:
     def __init__(self, live: bool, together: bool, clock: Callable[[], float] = time.perf_counter) -> None:
         """`live`: somebody listens while it is spoken, else only the number of frames counts; `together`: the codec's
         samples don't depend on how its frames are cut, else none waits."""
-        self._live, self._most, self._clock = live, MOST_FRAMES if together else 1, clock
+        most = MOST_FRAMES if live else MOST_UNHEARD_FRAMES
+        self._live, self._most, self._clock = live, most if together else 1, clock
         self._began: float | None = None  # the listener's start
         self._left = 0  # frames that left
         self._since = clock()  # the drawing of the next frame began

@@ -74,7 +74,7 @@ def _assemble_native(files: ModelFiles, plan: str) -> tuple[Engine, AnyCodec]:
     chosen = named_plan(plan or usual_plan(large, halves))
     packed = _packed(files, weights, chosen.name) if large else pack_model(weights.config, weights.tensors, chosen)
     network = NativeEngine(packed, threads=_cores() if large else 1)
-    exact: WeightKind = "float32" if chosen.name == "float32" else "float16"
+    exact: WeightKind = "float16" if large and chosen.name != "float32" else "float32"  # small ones stay in a cache
     return network, _codec_without_torch(files.codec, weights, weights.config.num_codebooks, exact, network.threads)
 
 
