@@ -156,7 +156,7 @@ def test_backchannels(text: str) -> None:
     assert interrupts(text, 0.4) is False
 
 
-@pytest.mark.parametrize("text", ["No.", "Wait", "Yeah, but why?", "Stop it.", "It was on Sunday."])
+@pytest.mark.parametrize("text", ["No.", "Wait", "Yeah, but why?", "Stop it.", "Stomper", "It was on Sunday."])
 def test_what_is_no_backchannel(text: str) -> None:
     assert not is_backchannel(text)
     assert interrupts(text, 0.4) is True

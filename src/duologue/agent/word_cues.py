@@ -25,6 +25,7 @@ OPEN_END = frozenset(
 )
 QUESTION_TAILS = frozenset("to of at with from i".split())  # "Who is it from?"
 WHOLE_ANSWERS = frozenset("yes no nope thanks hello hi hey bye goodbye stop wait".split())
+STOP = ("stop", "stomp")  # the word that matters most, and what Whisper makes of it in a hurry
 BACKCHANNEL_WORDS = 4  # the longest, repetitions left out
 BRIEF_SECONDS = 0.85  # nobody says much in less; backchannels of one and two words last 0.35 to 0.8 s
 BRIEF_WORDS = 4  # so many different words in so short a time were meant
@@ -57,7 +58,8 @@ def interrupts(text: str | None, speech_seconds: float, *, over: bool = False) -
         return None
     if is_backchannel(text or ""):
         return False
-    if speech_seconds >= BRIEF_SECONDS or words & TAKES_FLOOR or len(words) >= BRIEF_WORDS:
+    asks = bool(words & TAKES_FLOOR) or any(word.startswith(STOP) for word in words)
+    if speech_seconds >= BRIEF_SECONDS or asks or len(words) >= BRIEF_WORDS:
         return True
     return False if over else None
 
