@@ -68,17 +68,22 @@ def _assemble_native(files: ModelFiles, plan: str) -> tuple[Engine, AnyCodec]:
 
     large = _is_large(files)
     if files.packed is not None:
-        return _assemble_packed(files, files.packed, plan, _cores() if large else 1)
+        return _assemble_packed(files, files.packed, plan, large)
     weights = read_csm(files.csm, as_arrays=True)
     halves = all(array.dtype == np.float16 for array in weights.tensors.values())
     chosen = named_plan(plan or usual_plan(large, halves))
     packed = _packed(files, weights, chosen.name) if large else pack_model(weights.config, weights.tensors, chosen)
     network = NativeEngine(packed, threads=_cores() if large else 1)
-    exact: WeightKind = "float16" if large and chosen.name != "float32" else "float32"  # small ones stay in a cache
+    exact = _codec_weights(large, chosen.name)
     return network, _codec_without_torch(files.codec, weights, weights.config.num_codebooks, exact, network.threads)
 
 
-def _assemble_packed(files: ModelFiles, part: PackedPart, plan: str, threads: int) -> tuple[Engine, AnyCodec]:
+def _codec_weights(large: bool, plan: str) -> WeightKind:
+    """How the codec's decoder is kept beside a model of this plan; small ones stay in the processor's cache anyhow."""
+    return "float16" if large and plan != "float32" else "float32"
+
+
+def _assemble_packed(files: ModelFiles, part: PackedPart, plan: str, large: bool) -> tuple[Engine, AnyCodec]:
     """An engine on a file in its own form. Raises InputError if another format is asked for than it has."""
     from .native_engine import NativeEngine
     from .packed_file import load_part
@@ -89,8 +94,9 @@ def _assemble_packed(files: ModelFiles, part: PackedPart, plan: str, threads: in
             hint=f'Use engine="native"; {plan} is made from the model it came from.',
             field="engine",
         )
+    threads = _cores() if large else 1
     network = NativeEngine(load_part(part, mapped=_map_weights(usually=True)), threads=threads)
-    exact: WeightKind = "float32" if part.name == "float32" else "float16"
+    exact = _codec_weights(large, part.name)
     return network, _codec_without_torch(files.codec, None, part.config.num_codebooks, exact, threads)
 
 
