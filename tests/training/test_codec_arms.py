@@ -95,6 +95,7 @@ def test_codes_that_tell_something_read_more_phones(shards, tmp_path):
     corpus.use(corpus.available())
     told, deaf = read_phones(Telling(16), corpus), read_phones(Telling(16, deaf=True), corpus)
     assert told["all_percent"] > deaf["all_percent"]
+    assert told["speech_percent"] >= deaf["speech_percent"] == deaf["always_one_phone_speech_percent"]
     assert told["codes_used"] > deaf["codes_used"] == 1
     assert told["held_out_half_frames_with_speech"] == deaf["held_out_half_frames_with_speech"] > 50
 

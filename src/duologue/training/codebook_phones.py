@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ..mimi.codec import Mimi
@@ -23,7 +24,8 @@ SILENCE = 0  # of PHONES
 def read_phones(codec: Mimi, corpus: CropCorpus, most_training_seconds: float = 1200.0) -> dict[str, float | int]:
     """Share of held-out half frames whose phone the table names, in percent: all of them, and those with speech.
 
-    `always_one_phone` is what a table without codes would read: the commonest phone of each half.
+    For those with speech the table knows no silence. `always_one_phone` is what a table without codes would read there:
+    the commonest phone of each half.
     """
     entries = codec.config.quantizer.entries
     counts = np.zeros((2, entries, len(PHONES)), np.int64)
@@ -32,23 +34,30 @@ def read_phones(codec: Mimi, corpus: CropCorpus, most_training_seconds: float = 
         for half in (0, 1):
             np.add.at(counts[half], (codes, phones[:, half]), 1)
         frames += len(codes)
-    usual = counts.sum(axis=1).argmax(axis=1)  # for codes that training speech never had
-    table = np.where(counts.sum(axis=2) > 0, counts.argmax(axis=2), usual[:, None])
-    speech_usual = counts[:, :, 1:].sum(axis=1).argmax(axis=1) + 1
-    right, plain, wanted = [], [], []
-    for codes, phones in _labelled(codec, corpus, ("validation", "test"), np.inf):
-        right.append(np.stack([table[half][codes] for half in (0, 1)], axis=1) == phones)
-        plain.append(speech_usual == phones)
-        wanted.append(phones)
-    hits, spoken = np.concatenate(right), np.concatenate(wanted) != SILENCE
+    every, spoken_only = likeliest(counts), likeliest(counts[:, :, 1:]) + 1
+    usual = counts[:, :, 1:].sum(axis=1).argmax(axis=1) + 1
+    found = list(_labelled(codec, corpus, ("validation", "test"), np.inf))
+    codes, wanted = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    halves = np.arange(2)
+    right, said = every[halves, codes[:, None]] == wanted, spoken_only[halves, codes[:, None]] == wanted
+    spoken = wanted != SILENCE
     return {
-        "all_percent": round(100 * float(hits.mean()), 1),
-        "speech_percent": round(100 * float(hits[spoken].mean()), 1),
-        "always_one_phone_speech_percent": round(100 * float(np.concatenate(plain)[spoken].mean()), 1),
+        "all_percent": round(100 * float(right.mean()), 1),
+        "speech_percent": round(100 * float(said[spoken].mean()), 1),
+        "always_one_phone_speech_percent": round(100 * float((usual == wanted)[spoken].mean()), 1),
         "codes_used": int((counts[0].sum(axis=1) > 0).sum()),
         "training_frames": frames,
         "held_out_half_frames_with_speech": int(spoken.sum()),
     }
+
+
+def likeliest(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """For each half and code the commonest phone (2, codes) of counts (2, codes, phones).
+
+    A code that training speech never had gets the commonest of all.
+    """
+    usual = counts.sum(axis=1).argmax(axis=1)
+    return np.where(counts.sum(axis=2) > 0, counts.argmax(axis=2), usual[:, None])
 
 
 @torch.no_grad()
