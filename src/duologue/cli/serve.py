@@ -104,6 +104,10 @@ def serve(
     _run(settings, ModelOptions(model, device, engine, revision, token, offline), TalkParts(ears, mind))
 
 
+# Longer than Retry-After and than a proxy's own limit: who comes back when told to must not meet a closing connection.
+KEEP_ALIVE_SECONDS = 75
+
+
 def _run(settings: ServerSettings, options: ModelOptions, parts: TalkParts) -> None:
     import uvicorn
 
@@ -124,6 +128,7 @@ def _run(settings: ServerSettings, options: ModelOptions, parts: TalkParts) -> N
         http=patient_protocol(settings.stalled_seconds),
         ws_max_size=settings.max_request_bytes,
         timeout_graceful_shutdown=int(settings.drain_seconds) + 5,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
 
 
