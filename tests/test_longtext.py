@@ -76,3 +76,21 @@ def test_any_chunking_gives_the_same_sound_and_all_of_it(
 def test_speech_is_not_cut_inside_words() -> None:
     sentence = speech_like(3.0)
     assert np.array_equal(join([sentence, sentence])[: len(sentence) - 4800], sentence[: len(sentence) - 4800])
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.floats(0, 0.6), st.floats(0.05, 0.3), st.floats(0, 0.6)), min_size=1, max_size=4))
+def test_it_is_known_where_each_sentence_lies(sentences: list[tuple[float, float, float]]) -> None:
+    joiner, out, starts = SentenceJoiner(), [], []
+    for index, (before, loud, after) in enumerate(sentences):
+        if index:
+            joiner.next_sentence()
+        came = joiner.taken
+        out += [joiner.push(part) for part in (silence(before), spoken(loud, index), silence(after))]
+        assert not joiner.joining
+        starts.append(came - joiner.removed)
+    joined = np.concatenate([*out, joiner.finish()])
+    for index, ((before, loud, _), start) in enumerate(zip(sentences, starts, strict=True)):
+        begins = start + int(before * RATE)
+        middle = slice(begins + 240, begins + int(loud * RATE) - 240)  # the fade of a cut may reach into its edges
+        assert np.array_equal(joined[middle], spoken(loud, index)[240 : int(loud * RATE) - 240])

@@ -47,6 +47,10 @@ class Reader(Protocol):
         """Take a whole turn as one piece, as it is done for turns that were heard."""
         ...
 
+    def words_of_ids(self, text: str, accent: str) -> np.ndarray | None:
+        """For each id of a sentence, which of its words it belongs to (-1: none); None if that can't be told."""
+        ...
+
 
 class SpeechModel(Protocol):
     """What a conversation asks of a model."""

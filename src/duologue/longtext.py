@@ -28,10 +28,13 @@ class SentenceJoiner:
         self._pause = int(pause_seconds * RATE_HZ)
         self._held = np.zeros(0, np.float32)  # quiet tail of what came so far
         self._sounded = False
-        self._joining = False
+        self.joining = False  # a sentence was announced and hasn't sounded yet
+        self.taken = 0  # samples that came
+        self.removed = 0  # of them, samples that were cut out
 
     def push(self, samples: Samples) -> Samples:
         """Take in samples (N,); returns those that may leave."""
+        self.taken += len(samples)
         held = np.concatenate([self._held, samples])
         loud = _loud_blocks(held)
         if len(loud) == 0 and not self._sounded:
@@ -39,17 +42,17 @@ class SentenceJoiner:
         if len(loud) == 0:
             self._held = held
             return held[:0]
-        if self._joining:
+        if self.joining:
             held = self._shortened(held, int(loud[0]) * BLOCK)
             loud = _loud_blocks(held)
-        self._sounded, self._joining = True, False
+        self._sounded, self.joining = True, False
         end = (int(loud[-1]) + 1) * BLOCK if len(loud) else len(held)
         self._held = held[end:]
         return held[:end]
 
     def next_sentence(self) -> None:
         """Say that the samples from here on belong to the next sentence."""
-        self._joining = self._sounded
+        self.joining = self._sounded
 
     def finish(self) -> Samples:
         """What is still held: the last sentence's quiet end."""
@@ -61,6 +64,7 @@ class SentenceJoiner:
         surplus = quiet - self._pause
         if surplus <= 0 or self._pause < 2 * FADE:
             return held
+        self.removed += surplus
         cut = self._pause // 2
         before, after = held[: cut + FADE], held[cut + surplus :]
         ramp = np.linspace(0.0, 1.0, FADE, dtype=np.float32)

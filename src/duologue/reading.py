@@ -18,7 +18,7 @@ from .text.normalize import normalize
 from .text.phonemes import Phonemizer
 from .text.split import split_sentences
 from .text.tokenizer import LlamaTokenizer, find_tokenizer
-from .text.units import END, UNITS, speaker_unit, unit_ids, units_of
+from .text.units import END, UNITS, speaker_unit, unit_groups, unit_ids, units_of
 from .weights.hub import HubAccess, fetch_file
 from .weights.load import ModelFiles
 
@@ -46,6 +46,13 @@ class _Splitting:
         """The ids (U,) of a text in this model's alphabet."""
         raise NotImplementedError
 
+    def words_of_ids(self, text: str, accent: str) -> npt.NDArray[np.int64] | None:
+        """For each id (U,) of a sentence, which word of `text.split()` it belongs to; -1 for marks and edges.
+
+        None if this alphabet can't tell.
+        """
+        return None
+
 
 def _spoken(text: str, normalise: bool) -> str:
     if not isinstance(text, str):
@@ -66,13 +73,28 @@ class PhoneReader(_Splitting):
 
     def ids(self, text: str, speaker: int, accent: str) -> npt.NDArray[np.int64]:
         """Ids of a text's phones in an accent."""
+        units = units_of(self._phonemizer(accent).phonemize(text))
+        return np.array(unit_ids([speaker_unit(speaker), *units, END]), np.int64)
+
+    def words_of_ids(self, text: str, accent: str) -> npt.NDArray[np.int64] | None:
+        """Which word each phone belongs to."""
+        phonemizer = self._phonemizer(accent)
+        words = text.split()
+        # A word gives as many groups of phones as when it stands alone: one as a rule, none if it is a mere apostrophe.
+        groups = [number for number, word in enumerate(words) for _ in phonemizer.phonemize(word).split()]
+        phonemes = phonemizer.phonemize(text)
+        if len(groups) != len(phonemes.split()):
+            return None
+        belongs = (-1 if group < 0 else groups[group] for group in unit_groups(phonemes))
+        return np.array([-1, *belongs, -1], np.int64)
+
+    def _phonemizer(self, accent: str) -> Phonemizer:
         if accent not in ACCENTS:
             hint = f"Use {' or '.join(ACCENTS)}."
             raise InputError(f"This voice knows no accent {accent!r}.", hint=hint, field="accent")
         if accent not in self._phonemizers:
             self._phonemizers[accent] = Phonemizer(ACCENTS[accent])
-        units = units_of(self._phonemizers[accent].phonemize(text))
-        return np.array(unit_ids([speaker_unit(speaker), *units, END]), np.int64)
+        return self._phonemizers[accent]
 
 
 class LlamaReader(_Splitting):

@@ -27,10 +27,10 @@ from .pacing import Pace
 from .side_by_side import SideBySide
 from .speech_checks import Expectation, LoopWatch, check_speech
 from .spoken_context import HeardTurn, SpokenContext
-from .timebase import FRAMES_PER_SECOND, samples_to_seconds, seconds_to_frames
+from .timebase import FRAME_SAMPLES, FRAMES_PER_SECOND, samples_to_seconds, seconds_to_frames
 
 Codes = npt.NDArray[np.int64]
-__all__ = ["Codec", "Decoder", "GenerationConfig", "Sentence", "Speech", "new_seed", "seed_of"]
+__all__ = ["Codec", "Decoder", "GenerationConfig", "PlacedSentence", "Sentence", "Speech", "new_seed", "seed_of"]
 
 
 class Decoder(Protocol):
@@ -81,6 +81,16 @@ def seed_of(seed: int, sentence: int, attempt: int) -> int:
     return int.from_bytes(digest, "big")
 
 
+@dataclass(frozen=True)
+class PlacedSentence:
+    """Where a sentence lies in the sound that leaves, and which of its ids is spoken at each of its frames."""
+
+    sentence: Sentence
+    start: int  # sample at which its first frame falls
+    frames: int  # of it that were joined so far
+    pointers: Sequence[int] | None  # (frames or more,) with aligned text
+
+
 @dataclass
 class _Attempt:
     """One try at one sentence. It has a decoder from the moment that all sound before it is known."""
@@ -88,6 +98,7 @@ class _Attempt:
     utterance: Utterance
     context: SpokenContext  # in which it is spoken
     limited: bool  # the caller's limit is the tighter one
+    start: int = 0  # samples of all sentences before it
     decoder: Decoder | None = None
     taken: int = 0  # frames that were asked for; beside other sentences there can be more
     waiting: list[Codes] = field(default_factory=list)  # drawn and not decoded, (K,) each
@@ -143,14 +154,15 @@ class Speech:
             raise InputError("There is no text to speak.", hint="Give at least one word.", field="text")
         self.seed = new_seed() if seed is None else seed
         self.dropped: list[HeardTurn] = []
-        self._context, self._codec, self._sentences = context, codec, sentences
-        self._speaker, self._options, self._accent = speaker, options, accent
+        self._context, self._codec, self.sentences = context, codec, sentences
+        self._speaker, self._options, self.accent = speaker, options, accent
         self._parts: list[SpokenPart] = []
         self._samples = 0
         self._resumed = 0.0
         self._first_audio = 0.0
         self._elapsed = 0.0
         self.unfinished: Samples = np.zeros(0, np.float32)  # of the sentence that was being held back when it broke off
+        self.placed: dict[int, PlacedSentence] = {}  # those that have begun to sound, by their number
         self._hold = False
         self._pace = Pace(live=True, together=codec.exact_pieces)
         self._rows = SideBySide(context.engine)
@@ -205,7 +217,7 @@ class Speech:
         frames_left = (
             None if self._options.max_seconds is None else max(1, seconds_to_frames(self._options.max_seconds))
         )
-        for index, sentence in enumerate(self._sentences):
+        for index, sentence in enumerate(self.sentences):
             attempt = yield from self._speak_one(index, sentence, decoder, frames_left, joiner)
             assert attempt.decoder is not None
             decoder = attempt.decoder
@@ -225,11 +237,11 @@ class Speech:
         for number in range(self._options.retries + 1):
             seed = seed_of(self.seed, index, number)
             attempt = self._attempt(index, number, frames_left)
-            attempt.decoder = decoder.fork()
+            attempt.decoder, attempt.start = decoder.fork(), joiner.taken
             left = False
             try:
                 for chunk in self._frames(sentence, attempt):
-                    if not self._hold and len(out := joiner.push(chunk)):
+                    if not self._hold and len(out := self._joined(index, attempt, chunk, joiner)):
                         left = True
                         yield out
             except SpeechError as error:
@@ -250,22 +262,32 @@ class Speech:
             start = samples_to_seconds(self._samples)
             self._keep(sentence, attempt, seed, number + 1, start)
             if self._hold:
-                yield from (out for chunk in attempt.chunks if len(out := joiner.push(chunk)))
+                joined = (self._joined(index, attempt, chunk, joiner) for chunk in attempt.chunks)
+                yield from (out for out in joined if len(out))
             return attempt
         raise AssertionError("the last attempt returns or raises")
+
+    def _joined(self, index: int, attempt: _Attempt, chunk: Samples, joiner: SentenceJoiner) -> Samples:
+        """What leaves once a chunk has come, and from then on it is known where the sentence lies."""
+        out = joiner.push(chunk)
+        if not joiner.joining:
+            start, frames = attempt.start - joiner.removed, (joiner.taken - attempt.start) // FRAME_SAMPLES
+            pointers = None if attempt.utterance.pointer is None else attempt.utterance.pointers
+            self.placed[index] = PlacedSentence(self.sentences[index], start, frames, pointers)
+        return out
 
     def _attempt(self, index: int, number: int, frames_left: int | None) -> _Attempt:
         """Begin to speak a sentence, and those that are to be spoken beside it; some have begun already."""
         if self._together == 1:
             return self._begin(self._context, index, number, frames_left)
         first = index + (1 if number else 0)
-        for later in range(first, min(len(self._sentences), index + self._together)):
+        for later in range(first, min(len(self.sentences), index + self._together)):
             if later not in self._ahead:
                 self._ahead[later] = self._begin(self._start.fork(), later, 0, None)
         return self._begin(self._start.fork(), index, number, None) if number else self._ahead.pop(index)
 
     def _begin(self, context: SpokenContext, index: int, number: int, frames_left: int | None) -> _Attempt:
-        sentence = self._sentences[index]
+        sentence = self.sentences[index]
         max_frames = Expectation.of_text(sentence.text).max_frames
         limited = frames_left is not None and frames_left < max_frames
         if limited and frames_left is not None:
@@ -312,7 +334,7 @@ class Speech:
         """Make the spoken sentence part of the past, and of the report."""
         utterance = attempt.utterance
         planned = Expectation.of_text(sentence.text).usual_frames if attempt.stop == "closed" else 0
-        turn = HeardTurn(self._speaker, sentence.text, attempt.segment(), True, self._accent, planned)
+        turn = HeardTurn(self._speaker, sentence.text, attempt.segment(), True, self.accent, planned)
         self._rows.drop(utterance)
         if not attempt.taken:
             self._forget(attempt)

@@ -18,6 +18,7 @@ from duologue.text.units import (
     UNITS,
     speaker_unit,
     unit_durations,
+    unit_groups,
     unit_ids,
     units_of,
 )
@@ -87,3 +88,9 @@ def test_the_vocabulary_is_frozen():
     assert UNITS[:3] == (PAD, END, "<speaker 0>")
     assert len(set(UNITS)) == len(UNITS)
     assert hashlib.sha256("\n".join(UNITS[:187]).encode()).hexdigest()[:16] == "97a2cb851df5519a"
+
+
+def test_units_know_their_group() -> None:
+    phonemes = "ʤˈʌst — tɹˈI, nˈW?"
+    assert len(unit_groups(phonemes)) == len(units_of(phonemes))
+    assert unit_groups(phonemes) == [0, 0, 0, 0, -1, 2, 2, 2, -1, 3, 3, -1]

@@ -11,7 +11,6 @@ from .answers import SPEECH, ConversationAnswer, CutAnswer, Deleted
 from .delivery import answer
 from .schemas import ConversationRequest, CutRequest, SayRequest
 from .services import Here
-from .streams import Delivery
 
 router = APIRouter(prefix="/v1/conversations")
 
@@ -60,8 +59,7 @@ async def say(conversation_id: str, body: SayRequest, request: Request, here: He
     here.check_length(body.input, "input")
     held = here.conversations.find(conversation_id)
     voice = here.voices.find(body.voice_id) if body.voice is not None else None
-    delivery = Delivery(body.response_format, body.speed)
-    stream, seed = await held.say(body.input, voice, body, delivery, request.state.client_key)
+    stream, seed = await held.say(body.input, voice, body, here.delivery(body), request.state.client_key)
     headers = {"x-seed": str(seed), "x-conversation-id": held.id}
     return answer(stream, body, lambda: here.count_units(body.input), headers)
 

@@ -37,18 +37,28 @@ def answer(
 
 async def events(stream: SpeechStream, count_units: Callable[[], int]) -> AsyncIterator[str]:
     """OpenAI's speech events: the bytes of the asked format in base64, then the usage."""
+    told = 0  # words
     try:
         async for chunk in stream.chunks():
-            yield event("speech.audio.delta", audio=base64.b64encode(chunk).decode())
+            begun = [word.begun() for word in stream.figures.words[told:]]
+            told += len(begun)
+            words = {"words": begun} if begun else {}
+            yield event("speech.audio.delta", audio=base64.b64encode(chunk).decode(), **words)
     except ApiError as error:
         yield event("speech.audio.error", **error.body())
         return
-    yield event("speech.audio.done", usage=usage(stream, await asyncio.to_thread(count_units)))
+    counted = usage(stream, await asyncio.to_thread(count_units))
+    yield event("speech.audio.done", usage=counted, **words_of(stream))
 
 
 def event(kind: str, **fields: Any) -> str:
     """One server-sent event."""
     return f"data: {json.dumps({'type': kind, **fields})}\n\n"
+
+
+def words_of(stream: SpeechStream) -> dict[str, Any]:
+    """When each word of a finished speech sounded, if that was asked for and can be told."""
+    return {"words": [word.whole() for word in stream.figures.words]} if stream.figures.words else {}
 
 
 def usage(stream: SpeechStream, input_tokens: int) -> dict[str, Any]:

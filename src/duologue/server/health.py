@@ -53,6 +53,7 @@ async def server(here: Here) -> dict[str, Any]:
         "version": __version__,
         "process": os.getpid(),
         "consent_phrase": CONSENT_PHRASE,
+        "word_times": here.knows_word_times,
         "written_consent": here.settings.written_consent,
         "limits": {
             "max_characters": here.settings.max_characters,

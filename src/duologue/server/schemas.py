@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from .tempo import FASTEST, SLOWEST
 
@@ -35,6 +35,14 @@ class SayRequest(Sampling):
     response_format: FormatName = "mp3"
     speed: float = Field(default=1.0, ge=SLOWEST, le=FASTEST)
     stream_format: Literal["audio", "sse"] = "audio"
+    word_times: bool = False  # ours: say in the events when each word begins; needs stream_format sse
+
+    @model_validator(mode="after")
+    def word_times_need_events(self) -> Self:
+        """Sound alone has no place for them."""
+        if self.word_times and self.stream_format != "sse":
+            raise ValueError('word_times come as events; ask for "stream_format": "sse" as well')
+        return self
 
     @field_validator("response_format", "stream_format", "speed", mode="before")
     @classmethod

@@ -21,13 +21,14 @@ from .consent import ConsentChecks
 from .conversations import Conversations
 from .errors import ApiError
 from .metrics import Metrics
-from .schemas import Sampling
+from .schemas import Sampling, SayRequest
 from .settings import ServerSettings
 from .streams import Delivery, SpeechStream, Streams
 from .talk_parts import TalkParts
 from .uploads import Uploads
 from .voice_store import StoredVoice, VoiceStore
 from .watermark import NoiseTag
+from .word_times import WordTimes
 
 log = logging.getLogger("duologue.server")
 FIRST_WORDS, FIRST_FRAMES = "One, two, three, four, five. Is this a good place to speak?", 40
@@ -74,6 +75,16 @@ class Services:
         given = {"temperature": sampling.temperature, "top_k": sampling.top_k}
         chosen = {name: value for name, value in given.items() if value is not None}
         return GenerationConfig(check=not self.model.card.noise, **chosen)  # type: ignore[arg-type]
+
+    def delivery(self, asked: SayRequest) -> Delivery:
+        """How a request's speech is to leave."""
+        times = WordTimes(self.model.reader, asked.input) if asked.word_times and self.knows_word_times else None
+        return Delivery(asked.response_format, asked.speed, times)
+
+    @property
+    def knows_word_times(self) -> bool:
+        """Whether the model tells where in the text it is, and in which word."""
+        return self.model.config.aligned is not None and self.model.reader.words_of_ids("one", "american") is not None
 
     def count_units(self, text: str) -> int:
         """How many text units the model reads for a text: what OpenAI's clients call input tokens."""

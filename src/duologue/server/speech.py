@@ -11,11 +11,11 @@ from fastapi.responses import JSONResponse, Response
 
 from .answers import SPEECH, BatchAnswer
 from .audio_formats import FORMATS
-from .delivery import answer, usage
+from .delivery import answer, usage, words_of
 from .errors import ApiError
 from .schemas import BatchRequest, SpeechRequest
 from .services import Here, Services
-from .streams import Delivery, SpeechStream
+from .streams import SpeechStream
 
 router = APIRouter()
 INSTRUCTIONS_ANSWER = "ignored; this model takes its manner from the voice and the conversation"
@@ -31,7 +31,7 @@ async def _begin(body: SpeechRequest, here: Services, key: str) -> tuple[SpeechS
     """Check a request and speak its first frame."""
     here.check_model(body.model)
     here.check_length(body.input, "input")
-    delivery = Delivery(body.response_format, body.speed)
+    delivery = here.delivery(body)
     headers = {"x-duologue-instructions": INSTRUCTIONS_ANSWER} if body.instructions else {}
     if body.conversation is not None:
         conversation = here.conversations.find(body.conversation)
@@ -72,5 +72,6 @@ async def _whole(item: SpeechRequest, here: Services, key: str) -> dict[str, Any
         "content_type": FORMATS[item.response_format].content_type,
         "audio": base64.b64encode(data).decode(),
         "seed": int(headers["x-seed"]),
+        **words_of(stream),
         "usage": usage(stream, await asyncio.to_thread(here.count_units, item.input)),
     }

@@ -12,10 +12,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..speaking import Speech
 from ..timebase import FRAME_SAMPLES, samples_to_seconds
 from .admission import Admission, Permit
 from .audio_formats import new_encoder
@@ -26,6 +27,7 @@ from .pace import Pace
 from .settings import ServerSettings
 from .tempo import Tempo
 from .watermark import NewWatermark, Watermark
+from .word_times import SpokenWord, WordTimes
 
 log = logging.getLogger("duologue.server")
 
@@ -38,6 +40,7 @@ class Delivery:
 
     response_format: str = "pcm"
     speed: float = 1.0
+    word_times: WordTimes | None = None  # if they are wanted
 
 
 @dataclass
@@ -47,6 +50,7 @@ class Figures:
     first_audio_seconds: float = 0.0
     samples: int = 0  # as spoken, before a change of tempo
     seconds: float = 0.0
+    words: list[SpokenWord] = field(default_factory=list)  # that have begun, if word times are wanted
 
     @property
     def frames(self) -> int:
@@ -202,6 +206,7 @@ class _Work:
         self._tempo = Tempo(delivery.speed)
         self._clock = PlayClock()
         self._rate = delivery.speed
+        self._word_times = delivery.word_times
         self.figures = Figures()
 
     @property
@@ -230,7 +235,11 @@ class _Work:
         with closing(samples):  # type: ignore[type-var]
             for wav in samples:
                 self._note(wav)
+                if self._word_times is not None and isinstance(samples, Speech):
+                    self.figures.words += self._word_times.begun(samples, self._rate)
                 self._channel.put(self._encode(self._tempo.push(wav)))
+        if self._word_times is not None and isinstance(samples, Speech):
+            self.figures.words[:] = self._word_times.spoken(samples, self._rate)
         self._channel.put(self._encode(self._tempo.finish()) + self._encoder.finish())
 
     def _encode(self, wav: np.ndarray) -> bytes:

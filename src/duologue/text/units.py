@@ -49,6 +49,11 @@ def units_of(phonemes: str) -> list[str]:
     return [unit for unit, _, _ in _spans(phonemes) if unit]
 
 
+def unit_groups(phonemes: str) -> list[int]:
+    """For each unit of `units_of(phonemes)`, which of the groups between spaces it stands in; -1 for a boundary."""
+    return [-1 if unit[0] in _MARKS else phonemes.count(" ", 0, start) for unit, start, _ in _spans(phonemes) if unit]
+
+
 def unit_ids(units: Sequence[str]) -> list[int]:
     """Vocabulary positions of `units`. Raises InputError for a unit outside the vocabulary."""
     unknown = next((unit for unit in units if unit not in UNIT_IDS), None)

@@ -1,7 +1,7 @@
 // One answer: sound that plays as it comes, words that appear with their sound, and where it was when it was stopped.
 import * as lab from "./lab.js";
 import { Playback } from "./player.js";
-import { samplesOf } from "./realtime.js";
+import { samplesOf } from "./sound-stream.js";
 
 export class Answer {
   // `onlevel` gets 0..1 while it sounds, `onend` is called once it was heard to its end.

@@ -1,4 +1,6 @@
 // How the page asks the server: the same routes that any client uses. Keeps the key of this tab, if there is one.
+import { eventsOf, samplesOf, soundOf } from "./sound-stream.js";
+
 let key = sessionStorage.getItem("duologue-key") ?? "";
 
 export const currentKey = () => key;
@@ -42,21 +44,16 @@ export async function ask(path, { json, form, body: raw, type, method, signal } 
 
 export const get = async (path) => (await ask(path)).json();
 
-// Speech as Float32Array chunks, while it is made. `about` gets what the headers say, before the first chunk.
-export async function* speak(path, json, { signal, about }) {
-  const response = await ask(path, { json: { ...json, response_format: "pcm" }, signal });
+// Speech as Float32Array chunks, while it is made. `about` gets what the headers say, before the first chunk;
+// `onwords`, where it is given, the words as they begin: { word, start, text_start, text_end }.
+export async function* speak(path, json, { signal, about, onwords }) {
+  const times = onwords && { stream_format: "sse", word_times: true };
+  const response = await ask(path, { json: { ...json, response_format: "pcm", ...times }, signal });
   about(response.headers);
-  const reader = response.body.getReader();
-  let odd = new Uint8Array(0);
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const bytes = new Uint8Array(odd.length + value.length);
-    bytes.set(odd);
-    bytes.set(value, odd.length);
-    const whole = bytes.length & ~1;
-    odd = bytes.slice(whole);
-    const view = new DataView(bytes.buffer, 0, whole);
-    yield Float32Array.from({ length: whole / 2 }, (_, i) => view.getInt16(2 * i, true) / 32768);
+  if (!onwords) return yield* soundOf(response.body);
+  for await (const event of eventsOf(response.body)) {
+    if (event.type === "speech.audio.error") throw new ServerError(500, event);
+    if (event.words && event.type === "speech.audio.delta") onwords(event.words);
+    if (event.audio) yield samplesOf(event.audio);
   }
 }

@@ -15,7 +15,10 @@ export class Performance {
     await unlock();
     this.wave.clear();
     this.playback = new Playback();
-    this.playback.addEventListener("progress", () => this.wave.seek(this.playback.played));
+    this.playback.addEventListener("progress", () => {
+      this.wave.seek(this.playback.played);
+      this.onplayed?.(this.playback.played);
+    });
   }
 
   // Take in one request's speech; resolves when the server has sent all of it.
@@ -40,7 +43,8 @@ export class Performance {
 
   async take(path, request, began) {
     let headers = null;
-    for await (const chunk of speak(path, request, { signal: this.abort.signal, about: (h) => { headers = h; } })) {
+    const about = (given) => { headers = given; };
+    for await (const chunk of speak(path, request, { signal: this.abort.signal, about, onwords: this.onwords })) {
       this.firstMs ??= performance.now() - began;
       this.playback.push(chunk);
       this.wave.add(chunk);

@@ -47,8 +47,3 @@ export class Realtime extends EventTarget {
 
   close() { this.socket?.close(); }
 }
-
-export function samplesOf(base64) {
-  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-  return Float32Array.from(new Int16Array(bytes.buffer), (sample) => sample / 32768);
-}

@@ -5,6 +5,7 @@ import { Performance, showFigures } from "./performance.js";
 import { play } from "./player.js";
 import { curl, python } from "./snippets.js";
 import { status, voiceCards } from "./parts.js";
+import { ReadAlong } from "./read-along.js";
 import { Wave } from "./wave.js";
 
 const EXAMPLES = [
@@ -13,12 +14,13 @@ const EXAMPLES = [
   "Wait, really? Tell me everything, from the beginning.",
 ];
 const $ = (id) => document.getElementById(`say-${id}`);
-let server, wave, current = null, last = null;
+let server, wave, reading, current = null, last = null;
 const history = [];
 
 export function start(about) {
   server = about;
   wave = new Wave($("wave"));
+  reading = new ReadAlong($("read"));
   for (const text of EXAMPLES) {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: text.split(/[,!?]/)[0] + "…" });
     button.addEventListener("click", () => { $("text").value = text; count(); $("text").focus(); });
@@ -58,16 +60,20 @@ export async function speakNow() {
   if (!asked.input) { status($("status"), "Type something first.", "bad"); $("text").focus(); return; }
   stop();
   const mine = current = new Performance(wave);
+  const words = [];
   busy(true, "Thinking about how to say it…");
+  reading.show(asked.input);
+  if (server.word_times) mine.onwords = (begun) => { words.push(...begun); if (current === mine) reading.add(begun); };
+  mine.onplayed = (samples) => { if (current === mine) reading.seek(samples); };
   mine.onwait = (text) => { if (current === mine) status($("status"), text); };
   mine.onchunk = () => { status($("status"), "Speaking"); showFigures($("figures"), mine.figures()); };
   try {
     await mine.open();
     const headers = await mine.add("/v1/audio/speech", asked);
-    remember({ asked: { ...asked, seed: +headers.get("x-seed") }, chunks: mine.chunks, figures: mine.figures() });
+    remember({ asked: { ...asked, seed: +headers.get("x-seed") }, chunks: mine.chunks, words, figures: mine.figures() });
     showFigures($("figures"), mine.figures());
     await mine.finish();
-    if (current === mine) busy(false, "");
+    if (current === mine) { busy(false, ""); reading.rest(); }
   } catch (error) {
     if (current === mine) busy(false, error.name === "AbortError" ? "Stopped." : error.message, error.name === "AbortError" ? "" : "bad");
   }
@@ -111,16 +117,22 @@ async function replay(entry) {
   stop();
   wave.clear();
   for (const chunk of entry.chunks) wave.add(chunk);
+  reading.show(entry.asked.input);
+  reading.add(entry.words);
   showFigures($("figures"), entry.figures);
   const all = new Float32Array(entry.chunks.reduce((sum, chunk) => sum + chunk.length, 0));
   let at = 0;
   for (const chunk of entry.chunks) { all.set(chunk, at); at += chunk.length; }
   const playback = await play(all);
-  current = { stop: () => playback.stop() };
-  playback.addEventListener("progress", () => wave.seek(playback.played));
+  const mine = current = { stop: () => playback.stop() };
+  playback.addEventListener("progress", () => {
+    if (current !== mine) return;
+    wave.seek(playback.played);
+    reading.seek(playback.played);
+  });
   busy(true, "Playing");
   await playback.finished;
-  busy(false, "");
+  if (current === mine) { busy(false, ""); reading.rest(); }
 }
 
 async function save(format) {
