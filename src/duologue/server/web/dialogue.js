@@ -1,8 +1,10 @@
 // The Dialogue tab: lines by several voices, each spoken in one conversation, so that it hears the lines before it.
 import { ask } from "./api.js";
-import { download, wav } from "./files.js";
+import { download, fileName, toInt16, wav, wavOf } from "./files.js";
 import { status, voiceOptions } from "./parts.js";
 import { Performance, showFigures } from "./performance.js";
+import { reorderable } from "./reorder.js";
+import { stems } from "./stems.js";
 import { Wave } from "./wave.js";
 
 const OPENING = [
@@ -16,6 +18,7 @@ let server, wave, current = null, finished = null;
 export function start(about) {
   server = about;
   wave = new Wave($("dialogue-wave"));
+  new MutationObserver(number).observe($("lines"), { childList: true });
   OPENING.forEach((text, i) => addLine(text, i % 2));
   $("line-add").addEventListener("click", () => {
     addLine("", $("lines").children.length % 2).querySelector("input").focus();
@@ -36,14 +39,31 @@ function addLine(text, voiceIndex) {
   const voice = server.voices[voiceIndex % server.voices.length];
   voiceOptions(item.querySelector("select"), server.voices, voice?.id);
   item.querySelector("input").value = text;
-  item.querySelector("[data-act=remove]").addEventListener("click", () => item.remove());
-  item.querySelector("[data-act=up]").addEventListener("click", () => {
-    item.previousElementSibling?.before(item);
-    item.querySelector("[data-act=up]").focus();
-  });
+  item.querySelector("[data-act=remove]").addEventListener("click", () => remove(item));
   item.querySelector("[data-act=play]").addEventListener("click", () => perform(item));
+  reorderable(item, (place) => {
+    if (!$("dialogue-stop").disabled) return; // the status tells who speaks
+    status($("dialogue-status"), place === null ? "It can't go further." : `Now it is line ${place}.`);
+  });
   $("lines").append(item);
   return item;
+}
+
+// The focus goes on to the next line, or to what adds one.
+function remove(item) {
+  const next = item.nextElementSibling ?? item.previousElementSibling;
+  item.remove();
+  (next?.querySelector("[data-act=remove]") ?? $("line-add")).focus();
+}
+
+// What a screen reader says of each line has its number.
+function number() {
+  for (const [i, item] of [...$("lines").children].entries()) {
+    for (const named of item.children) {
+      named.dataset.name ??= named.getAttribute("aria-label");
+      named.setAttribute("aria-label", `${named.dataset.name}, line ${i + 1}`);
+    }
+  }
 }
 
 function useScript(script) {
@@ -81,6 +101,7 @@ async function perform(only = null) {
     }
     for (const item of only ? [only] : items) await sayLine(mine, path, item);
     finished = mine;
+    offerStems(mine.turns);
     showFigures($("dialogue-figures"), mine.figures());
     await mine.finish();
     if (current === mine) busy(false, "");
@@ -96,8 +117,25 @@ async function sayLine(mine, path, item) {
   for (const other of $("lines").children) other.removeAttribute("aria-current");
   item.setAttribute("aria-current", "true");
   const voice = item.querySelector("select");
-  status($("dialogue-status"), `${voice.selectedOptions[0]?.textContent ?? "Somebody"} speaks`);
+  const name = voice.selectedOptions[0]?.textContent ?? "Somebody";
+  status($("dialogue-status"), `${name} speaks`);
+  const before = mine.chunks.length;
   await mine.add(path, { model: server.model, input: item.querySelector("input").value.trim(), voice: voice.value });
+  (mine.turns ??= []).push({ voice: voice.value, name, chunks: mine.chunks.slice(before) });
+}
+
+// One file a voice; with a single voice it would be the mix again.
+function offerStems(turns) {
+  const voices = new Set(turns.map(({ voice }) => voice));
+  const names = new Map(turns.map(({ voice, name }) => [voice, name]));
+  $("dialogue-stems").hidden = voices.size < 2;
+  $("dialogue-stems").replaceChildren("One voice alone, as long as the whole: ", ...[...names].map(([, name], i) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: `${name} WAV` });
+    button.addEventListener("click", () => {
+      download(wavOf(toInt16(stems(turns)[i].samples)), fileName(`dialogue ${i + 1} ${name}`, "wav"));
+    });
+    return button;
+  }));
 }
 
 export function stop() {

@@ -1,18 +1,27 @@
 // Samples as a WAV file, and a file as a download.
-export function wav(chunks, rate = 24000) {
-  const samples = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-  const view = new DataView(new ArrayBuffer(44 + 2 * samples));
-  const text = (at, letters) => [...letters].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
-  text(0, "RIFF"); view.setUint32(4, 36 + 2 * samples, true); text(8, "WAVEfmt ");
-  view.setUint32(16, 16, true); view.setUint16(20, 1, true); view.setUint16(22, 1, true);
-  view.setUint32(24, rate, true); view.setUint32(28, 2 * rate, true); view.setUint16(32, 2, true);
-  view.setUint16(34, 16, true); text(36, "data"); view.setUint32(40, 2 * samples, true);
-  let at = 44;
-  for (const chunk of chunks) for (const sample of chunk) {
-    view.setInt16(at, Math.max(-32768, Math.min(32767, Math.round(sample * 32768))), true);
-    at += 2;
-  }
-  return new Blob([view], { type: "audio/wav" });
+export const RATE = 24000;
+
+export function joined(chunks) {
+  const all = new Float32Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) { all.set(chunk, at); at += chunk.length; }
+  return all;
+}
+
+export const toInt16 = (samples) => Int16Array.from(samples, (sample) => Math.max(-32768, Math.min(32767, Math.round(sample * 32768))));
+
+export const wav = (chunks) => wavOf(toInt16(joined(chunks)));
+
+// Int16 samples, those of several channels in turn.
+export function wavOf(samples, channels = 1) {
+  const head = new DataView(new ArrayBuffer(44));
+  const text = (at, letters) => [...letters].forEach((letter, i) => head.setUint8(at + i, letter.charCodeAt(0)));
+  const bytes = 2 * samples.length;
+  text(0, "RIFF"); head.setUint32(4, 36 + bytes, true); text(8, "WAVEfmt ");
+  head.setUint32(16, 16, true); head.setUint16(20, 1, true); head.setUint16(22, channels, true);
+  head.setUint32(24, RATE, true); head.setUint32(28, 2 * channels * RATE, true); head.setUint16(32, 2 * channels, true);
+  head.setUint16(34, 16, true); text(36, "data"); head.setUint32(40, bytes, true);
+  return new Blob([head, samples], { type: "audio/wav" }); // every machine with a browser is little-endian, as WAV is
 }
 
 export function download(blob, name) {

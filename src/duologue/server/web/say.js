@@ -1,6 +1,6 @@
 // The Say tab.
 import { ask } from "./api.js";
-import { download, fileName, wav } from "./files.js";
+import { download, fileName, joined, wav } from "./files.js";
 import { Performance, showFigures } from "./performance.js";
 import { play } from "./player.js";
 import { curl, python } from "./snippets.js";
@@ -120,10 +120,7 @@ async function replay(entry) {
   reading.show(entry.asked.input);
   reading.add(entry.words);
   showFigures($("figures"), entry.figures);
-  const all = new Float32Array(entry.chunks.reduce((sum, chunk) => sum + chunk.length, 0));
-  let at = 0;
-  for (const chunk of entry.chunks) { all.set(chunk, at); at += chunk.length; }
-  const playback = await play(all);
+  const playback = await play(joined(entry.chunks));
   const mine = current = { stop: () => playback.stop() };
   playback.addEventListener("progress", () => {
     if (current !== mine) return;
