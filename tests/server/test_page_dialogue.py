@@ -29,6 +29,13 @@ const made = URL.createObjectURL;
 URL.createObjectURL = (blob) => { window.files.push(blob); return made.call(URL, blob); };
 HTMLAnchorElement.prototype.click = function () { window.files.at(-1).label = this.download; };
 """
+WATCH_LINES = """
+const marked = window.marked = [];
+new MutationObserver(() => {
+  const line = document.querySelector("#lines [aria-current] input")?.value;
+  if (line && line !== marked.at(-1)) marked.push(line);
+}).observe(document.getElementById("lines"), { subtree: true, attributeFilter: ["aria-current"] });
+"""
 READ_FILE = """
 const [index, done] = arguments;
 const reader = new FileReader();
@@ -125,8 +132,10 @@ def saved(page: WebDriver, button: WebElement) -> tuple[str, np.ndarray]:
 def test_each_voice_can_be_saved_alone_and_together_they_are_the_mix(page: WebDriver) -> None:
     page.execute_script(KEEP_FILES)
     assert not page.find_element(By.ID, "dialogue-stems").is_displayed()
+    page.execute_script(WATCH_LINES)
     page.find_element(By.ID, "dialogue-go").click()
     until(lambda: page.find_element(By.ID, "dialogue-stop").get_attribute("disabled"), 60)
+    assert page.execute_script("return window.marked") == ["First.", "Second.", "Third."], "as they are heard"
     until(lambda: page.find_element(By.ID, "dialogue-save").get_attribute("disabled") is None, 60)
     _, mix = saved(page, page.find_element(By.ID, "dialogue-save"))
     buttons = page.find_elements(By.CSS_SELECTOR, "#dialogue-stems button")

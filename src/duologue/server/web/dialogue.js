@@ -91,6 +91,8 @@ async function perform(only = null) {
   busy(true, "Getting into character…");
   mine.onwait = (text) => { if (current === mine) status($("dialogue-status"), text); };
   mine.onchunk = () => showFigures($("dialogue-figures"), mine.figures());
+  mine.onplayed = (samples) => { if (current === mine) follow(mine, samples); };
+  mine.turns = [];
   let path = "/v1/audio/speech";
   let conversation = null;
   try {
@@ -114,14 +116,22 @@ async function perform(only = null) {
 }
 
 async function sayLine(mine, path, item) {
-  for (const other of $("lines").children) other.removeAttribute("aria-current");
-  item.setAttribute("aria-current", "true");
   const voice = item.querySelector("select");
-  const name = voice.selectedOptions[0]?.textContent ?? "Somebody";
-  status($("dialogue-status"), `${name} speaks`);
+  const turn = { item, voice: voice.value, name: voice.selectedOptions[0]?.textContent ?? "Somebody", start: mine.samples };
   const before = mine.chunks.length;
+  mine.turns.push(turn);
   await mine.add(path, { model: server.model, input: item.querySelector("input").value.trim(), voice: voice.value });
-  (mine.turns ??= []).push({ voice: voice.value, name, chunks: mine.chunks.slice(before) });
+  turn.chunks = mine.chunks.slice(before);
+}
+
+// The line that sounds is marked; the next ones may be in the making already.
+function follow(mine, played) {
+  const heard = mine.turns.findLast(({ start }) => start < played);
+  if (!heard || heard === mine.heard) return;
+  mine.heard?.item.removeAttribute("aria-current");
+  mine.heard = heard;
+  heard.item.setAttribute("aria-current", "true");
+  status($("dialogue-status"), `${heard.name} speaks`);
 }
 
 // One file a voice; with a single voice it would be the mix again.
