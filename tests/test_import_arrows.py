@@ -39,7 +39,12 @@ FLOORS = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 TORCH_ROOMS = {"nn", "mimi", "csm", "training", "weights", "evaluation"}
-TORCH_FILES = {"engine/torch_engine.py", "engine/torch_frame.py"}
+TORCH_FILES = {
+    "engine/torch_engine.py",
+    "engine/torch_frame.py",
+    "corpus/teacher_layers.py",
+    "corpus/teacher_sound.py",
+}
 WITHOUT_TORCH = {"mimi/config.py", "csm/config.py", "csm/frames.py", "csm/alignment.py"}
 FILES = sorted(SOURCE.rglob("*.py"))
 

@@ -22,6 +22,9 @@ def synthesize(
     voices: Annotated[Path, typer.Option(help="Folder of Kokoro voice packs (*.bin).")],
     first: Annotated[int, typer.Option(help="Number of the first shard.", min=0)] = 0,
     shards: Annotated[int, typer.Option(help="Stop before the shard of this number.", min=1)] = 400,
+    engine: Annotated[
+        str, typer.Option(help="What runs the teacher: auto (torch where it is fast), onnx, torch.")
+    ] = "auto",
 ) -> None:
     """Let the teacher speak dialogues, lines, phrases and templates, shard by shard; goes on where it stopped.
 
@@ -31,7 +34,7 @@ def synthesize(
     from ..errors import BackendUnavailable
 
     try:
-        run(out, voices, first, shards)
+        run(out, voices, first, shards, engine)
     except ModuleNotFoundError as error:
         raise BackendUnavailable(
             f"The teacher needs {error.name}.", hint="pip install -r recipes/voice/teacher-requirements.txt"

@@ -18,6 +18,7 @@ import soundfile
 
 from . import texts
 from .teacher import Phonemizer, Teacher, assemble_model, known_words
+from .teacher_engines import ENGINES
 
 RATE_HZ = 24_000
 DIALOGUES_PER_SHARD, SINGLES_PER_SHARD, PHRASES_PER_SHARD, TEMPLATES_PER_SHARD = 24, 12, 10, 10
@@ -96,13 +97,15 @@ def write_shard(folder: Path, index: int, wav: np.ndarray, items: list[dict]) ->
     temporary.replace(listing)
 
 
-def run(out: Path, voices: Path, first: int, shards: int) -> None:
+def run(out: Path, voices: Path, first: int, shards: int, engine: str = "auto") -> None:
     """Speak the shards numbered first..shards-1 that nobody has spoken or is speaking."""
     out.mkdir(parents=True, exist_ok=True)
+    teacher = Teacher(assemble_model(out.parent), voices, engine)
+    print(teacher.engine, flush=True)
     words = known_words()
     dialogues, phrases = texts.chat_dialogues(words), texts.wordnet_phrases(words)
     random.Random("order").shuffle(dialogues)
-    teacher, phonemizer = Teacher(assemble_model(out.parent), voices), Phonemizer()
+    phonemizer = Phonemizer()
     for index in range(first, shards):
         if (out / f"{index:05d}.jsonl").exists():
             continue
@@ -124,5 +127,6 @@ if __name__ == "__main__":
     parser.add_argument("--voices", type=Path, required=True, help="folder of Kokoro voice packs (*.bin)")
     parser.add_argument("--first", type=int, default=0, help="number of the first shard")
     parser.add_argument("--shards", type=int, default=400, help="stop before the shard of this number")
+    parser.add_argument("--engine", choices=ENGINES, default="auto", help="auto: torch where it is fast, else onnx")
     arguments = parser.parse_args()
-    run(arguments.out, arguments.voices, arguments.first, arguments.shards)
+    run(arguments.out, arguments.voices, arguments.first, arguments.shards, arguments.engine)

