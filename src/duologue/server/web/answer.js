@@ -4,9 +4,12 @@ import { Playback } from "./player.js";
 import { samplesOf } from "./sound-stream.js";
 
 export class Answer {
-  // `onlevel` gets 0..1 while it sounds, `onend` is called once it was heard to its end.
-  constructor(captions, name, onlevel, onend) {
-    Object.assign(this, { captions, name, onlevel, item: null, entry: null, words: [], pushed: 0, stopped: false });
+  // `onlevel` gets 0..1 while it sounds, `onheard` the samples once they have sounded; `onend` is called once it was
+  // heard to its end.
+  constructor(captions, name, onlevel, onheard, onend) {
+    Object.assign(this, { captions, name, onlevel, onheard, item: null, entry: null, words: [], pushed: 0, stopped: false });
+    this.unheard = []; // samples
+    this.told = 0; // how many were heard
     this.playback = new Playback();
     this.playback.addEventListener("progress", () => { if (!this.stopped) this.heard(); });
     this.playback.finished.then(() => {
@@ -22,6 +25,7 @@ export class Answer {
   sound(base64) {
     const samples = samplesOf(base64);
     this.pushed += samples.length;
+    this.unheard.push(samples);
     this.playback.push(samples);
   }
 
@@ -32,8 +36,19 @@ export class Answer {
       if (this.entry) this.captions.set(this.entry, this.entry.text + text);
       else this.entry = Object.assign(this.captions.add(this.name, "assistant", text), { id: this.item });
     }
+    this.tell(played);
     this.onlevel(this.playback.level);
     lab.buffered(this.pushed - this.playback.played, this.playback.dry);
+  }
+
+  tell(played) {
+    while (this.told < played && this.unheard.length) {
+      const next = this.unheard.shift();
+      const heard = next.subarray(0, played - this.told);
+      if (heard.length < next.length) this.unheard.unshift(next.subarray(heard.length));
+      this.told += heard.length;
+      this.onheard(heard);
+    }
   }
 
   end() { this.playback.end(); }
@@ -41,6 +56,7 @@ export class Answer {
   // Returns how many milliseconds of it were heard.
   stop() {
     this.stopped = true;
+    this.tell(this.playback.played);
     this.playback.stop();
     this.onlevel(0);
     lab.buffered(0, this.playback.dry);

@@ -2,13 +2,27 @@
 const RATE = 24000;
 let context = null;
 let ready = null;
+let output = ""; // a device's id; empty for the usual one
+
+export const canChooseOutput = "setSinkId" in (globalThis.AudioContext?.prototype ?? {});
 
 // Call from a tap or a key: browsers let sound start only there.
 export async function unlock() {
   context ??= new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
   ready ??= context.audioWorklet.addModule("/page/player-worklet.js");
   await ready;
+  await sendToOutput().catch(() => chooseOutput("")); // unplugged since it was chosen
   if (context.state === "suspended") await context.resume();
+}
+
+// Everything that sounds goes to this device from now on. Rejects if it can't be used.
+export async function chooseOutput(device) {
+  output = device;
+  await sendToOutput();
+}
+
+async function sendToOutput() {
+  if (context && canChooseOutput && context.sinkId !== output) await context.setSinkId(output);
 }
 
 export class Playback extends EventTarget {

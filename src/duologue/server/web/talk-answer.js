@@ -2,10 +2,12 @@
 import { Answer } from "./answer.js";
 import * as lab from "./lab.js";
 import { $, chip, fail, glow, isFree, rest, show, state, talk, voiceName } from "./talk-state.js";
+import { IT } from "./talk-tape.js";
 
 export function begin() {
   talk.answer?.stop();
-  const mine = talk.answer = new Answer(talk.captions, voiceName(), glow, () => {
+  const onheard = (samples) => talk.tape?.add(IT, samples);
+  const mine = talk.answer = new Answer(talk.captions, voiceName(), glow, onheard, () => {
     if (talk.answer !== mine) return;
     talk.answer = null;
     rest();

@@ -13,6 +13,7 @@ export const talk = {
   held: false, // the button is down
   muted: false,
   ended: 0, // when you fell silent
+  tape: null, // while the sound is kept
 };
 
 export const isFree = () => $("free").checked;
@@ -27,6 +28,7 @@ export function show(name) {
   $("mute").setAttribute("aria-pressed", talk.muted);
   $("end").disabled = !talk.line;
   $("save").disabled = !talk.captions.said.length;
+  $("save-sound").disabled = !talk.tape || talk.tape.isEmpty;
   status($("status"), help);
 }
 

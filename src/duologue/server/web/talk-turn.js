@@ -5,6 +5,7 @@ import * as settings from "./settings.js";
 import { interrupt } from "./talk-answer.js";
 import { connect, hangUp, leave } from "./talk-line.js";
 import { $, fail, glow, isFree, rest, show, state, talk } from "./talk-state.js";
+import { YOU } from "./talk-tape.js";
 
 export async function press() {
   if (isFree() && talk.microphone) return leave();
@@ -34,7 +35,9 @@ function level(loud) {
 }
 
 function heard(samples) {
-  if (!talk.muted) talk.line?.hear(samples);
+  if (talk.muted) return;
+  talk.line?.hear(samples);
+  talk.tape?.add(YOU, samples);
 }
 
 export async function release() {

@@ -1,14 +1,18 @@
 // The Talk tab: hold the button (or Space) and speak, go hands-free and just speak, or type. Speaking again interrupts.
+import * as away from "./away.js";
 import { Captions } from "./captions.js";
-import { downloadText } from "./files.js";
+import { download, downloadText } from "./files.js";
 import * as lab from "./lab.js";
 import { partsList, status, voiceOptions } from "./parts.js";
 import * as settings from "./settings.js";
 import { interrupt } from "./talk-answer.js";
 import { leave } from "./talk-line.js";
-import { $, chip, isFree, show, talk } from "./talk-state.js";
+import { $, chip, isFree, show, state, talk } from "./talk-state.js";
+import { Tape } from "./talk-tape.js";
 import { mute, press, release, type } from "./talk-turn.js";
 import { NEEDS_HTTPS } from "./talk-words.js";
+
+const PAST = { listens: "listened", speaks: "spoke" };
 
 export function start(about) {
   talk.server = about;
@@ -18,13 +22,18 @@ export function start(about) {
   $("parts").hidden = missing.length === 0;
   $("missing").hidden = missing.length === 0;
   if (missing.length) {
+    settings.start(false);
     status($("status"), `Talking needs ${missing.map((part) => part.name.toLowerCase()).join(" and ")}, which this server doesn't have.`);
     return;
   }
   talk.captions = new Captions($("captions"));
   listen();
   refresh();
-  settings.start(leave);
+  settings.start(true, leave, keepSound);
+  away.watch(doing, () => { if (!isFree()) release(); }, (was) => {
+    if (state() !== "reconnecting" && $("status").dataset.kind !== "bad") status($("status"), `While you were away it still ${PAST[was]}.`);
+  });
+  window.addEventListener("blur", () => { if (!isFree()) release(); }); // letting go of a key would go unseen
   show("ready");
   if (!window.isSecureContext) status($("status"), NEEDS_HTTPS, "bad");
 }
@@ -55,6 +64,7 @@ function listen() {
   $("show-lab").addEventListener("click", () => lab.toggle($("show-lab")));
   $("show-settings").addEventListener("click", settings.open);
   $("save").addEventListener("click", () => downloadText(talk.captions.asText(), "conversation.txt"));
+  $("save-sound").addEventListener("click", () => download(talk.tape.asWav(), "conversation.wav"));
 }
 
 // Keys of the whole tab. Returns whether one was taken.
@@ -77,9 +87,22 @@ function toggleCaptions() {
   $("show-captions").setAttribute("aria-pressed", !$("captions").hidden);
 }
 
+// What goes on, for whoever can't see the page.
+function doing() {
+  if (talk.microphone && !talk.muted) return "listens";
+  return talk.answer ? "speaks" : "";
+}
+
+function keepSound(keep) {
+  talk.tape = keep ? new Tape() : null;
+  for (const id of ["save-sound", "keeping"]) $(id).hidden = !keep;
+  $("save-sound").disabled = true;
+}
+
 async function forget() {
   await leave();
   talk.captions.clear();
+  if (talk.tape) talk.tape = new Tape();
   lab.clear();
   chip(null);
   show("ready");
