@@ -117,11 +117,16 @@ def moments_of(sequence: Tensor, piece: int) -> Moments:
     return moments
 
 
-def snake(sequence: Tensor, affine: Affine, alpha: Tensor, into: Tensor) -> None:
-    """Write y + sin²(alpha y) / alpha, y = x gain + shift, of (T, D) into (T, D)."""
-    x = sequence.float()
-    wave = torch.addcmul(alpha * affine.shift, x, alpha * affine.gain).sin_().square_()
-    into.copy_(torch.addcmul(affine.shift, x, affine.gain).addcmul_(wave, 1 / alpha))
+def snake(sequence: Tensor, affine: Affine, alpha: Tensor) -> Fill:
+    """What writes y + sin²(alpha y) / alpha, y = x gain + shift, of (T, D) piece by piece."""
+    fast, inverse = Affine(alpha * affine.gain, alpha * affine.shift), 1 / alpha
+
+    def fill(first: int, last: int, into: Tensor) -> None:
+        x = sequence[first:last].float()
+        wave = torch.addcmul(fast.shift, x, fast.gain).sin_().square_()
+        into.copy_(torch.addcmul(affine.shift, x, affine.gain).addcmul_(wave, inverse))
+
+    return fill
 
 
 def leaky(sequence: Tensor, affine: Affine) -> Tensor:

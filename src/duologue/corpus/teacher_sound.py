@@ -14,9 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .teacher_layers import (
-    Affine,
     Convolution,
-    Fill,
     Moments,
     Upsampling,
     doubled,
@@ -110,7 +108,7 @@ class ResidualBlock:
         moments = moments_of(x, self._block)
         for number, (style, alpha, convolution) in enumerate(self._steps):
             affine, moments = moments.affine(style(look)), Moments()
-            for start, rows in convolution.blocks(len(x), _fill(y if number % 2 else x, affine, alpha)):
+            for start, rows in convolution.blocks(len(x), snake(y if number % 2 else x, affine, alpha)):
                 part = rows.float()
                 if number % 2:
                     part = x[start : start + len(rows)].add_(part)
@@ -118,13 +116,6 @@ class ResidualBlock:
                     y[start : start + len(rows)] = rows
                 moments.add(part)
         return x
-
-
-def _fill(sequence: Tensor, affine: Affine, alpha: Tensor) -> Fill:
-    def fill(first: int, last: int, into: Tensor) -> None:
-        snake(sequence[first:last], affine, alpha, into)
-
-    return fill
 
 
 class Generator:
