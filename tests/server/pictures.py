@@ -109,7 +109,7 @@ def talk(camera: Camera, server: Running) -> None:
     camera.click("talk-show-lab")
     camera.take("muted, lab open")
     camera.click("talk-show-lab")
-    camera.click("talk-show-settings")
+    camera.click("show-settings")
     until(lambda: camera.browser.find_element(By.ID, "settings").is_displayed())
     camera.take("settings")
     press(camera.browser, Keys.ESCAPE)

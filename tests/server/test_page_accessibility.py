@@ -119,7 +119,7 @@ def test_the_talk_tab_with_ears_on(browser: WebDriver, talker: Running, scheme: 
         check(browser, "typed and answered")
         browser.find_element(By.ID, "talk-show-lab").click()
         check(browser, "lab")
-        browser.find_element(By.ID, "talk-show-settings").click()
+        browser.find_element(By.ID, "show-settings").click()
         until(lambda: browser.find_element(By.ID, "settings").is_displayed())
         check(browser, "settings")
         press(browser, Keys.ESCAPE)

@@ -39,7 +39,7 @@ def saved(browser: WebDriver) -> np.ndarray:
 
 
 def keep_sound(browser: WebDriver) -> None:
-    browser.find_element(By.ID, "talk-show-settings").click()
+    browser.find_element(By.ID, "show-settings").click()
     until(lambda: browser.find_element(By.ID, "set-keep").is_displayed())
     browser.find_element(By.ID, "set-keep").click()
     press(browser, Keys.ESCAPE)

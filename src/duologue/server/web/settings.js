@@ -19,7 +19,7 @@ export function start(talks, onchange, onkeep) {
   navigator.mediaDevices?.addEventListener?.("devicechange", devicesChanged);
 }
 
-export async function open() {
+async function open() {
   await listDevices();
   document.getElementById("settings").showModal();
 }

@@ -62,7 +62,6 @@ function listen() {
   $("form").addEventListener("submit", (event) => { event.preventDefault(); type(); });
   $("show-captions").addEventListener("click", toggleCaptions);
   $("show-lab").addEventListener("click", () => lab.toggle($("show-lab")));
-  $("show-settings").addEventListener("click", settings.open);
   $("save").addEventListener("click", () => downloadText(talk.captions.asText(), "conversation.txt"));
   $("save-sound").addEventListener("click", () => download(talk.tape.asWav(), "conversation.wav"));
 }
