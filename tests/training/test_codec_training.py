@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from duologue.training.codec_quantizer import codebooks, follow, perplexity, qua
 from duologue.training.codec_refine import DecoderRefinement, refine
 from duologue.training.codec_start import start_codec
 from duologue.training.encode_codes import encode_shards, encode_turns
+from duologue.training.listener import Listener, hearing_distance, reading_loss
 from duologue.training.loop_log import read_curves
 from duologue.training.losses_spectral import MelMetric, SpectralDistance
 from duologue.weights.mimi import load_mimi
@@ -133,6 +135,45 @@ def test_refinement_moves_the_decoder_and_keeps_the_codes(trained, shards, tmp_p
     assert fingerprint(better) == fingerprint(codec)
     assert torch.equal(better.encode(wav), codes)
     assert (better.decode(codes) - codec.decode(codes)).abs().max() > 1e-5
+
+
+def test_a_refinement_may_deepen_the_decoder_and_listen(trained, shards, tmp_path):
+    recipe, folder = trained
+    save_codec(codec_of_run(folder, recipe.mimi), tmp_path / "codec.safetensors", half=True)
+    codec = load_mimi(tmp_path / "codec.safetensors")
+    plan = DecoderRefinement(
+        str(shards), recipe.prepared, steps=3, crops=2, crop_seconds=0.64, decay_steps=2, judge_from=0, fool_weight=0.0,
+        feature_weight=0.0, hearing_weight=1.0, decoder_blocks=3, checkpoint_every=3, log_every=1, precision="float32",
+        average=0.0,
+    )  # fmt: skip
+    refine(plan, codec, tmp_path / "run")
+    better = load_mimi(tmp_path / "run" / "codec.safetensors")
+    assert better.config.spectral.decoder_blocks == 3 and fingerprint(better) == fingerprint(codec)
+    assert better.decoder.blocks[2].scale.abs().max() > 0, "the added blocks learn"
+    assert all(row["hearing"] > 0 for row in read_curves(tmp_path / "run" / "curves.csv") if "hearing" in row)
+
+
+def test_a_listener_learns_phones_and_tells_a_clip_from_another(shards, recipe):
+    corpus = CropCorpus(shards, Path(recipe.prepared), 1920 * 8)
+    corpus.use(corpus.available())
+    crops = corpus.draw(4, np.random.default_rng(0))
+    torch.manual_seed(0)
+    listener = Listener(width=32, layers=2)
+    optimizer = torch.optim.AdamW(listener.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(30):
+        scores, _ = listener(crops.wav[:, 0])
+        loss = reading_loss(scores, crops.phones)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert scores.shape == (4, len(PHONES), 16) and losses[-1] < 0.5 * losses[0]
+    real, made = crops.wav[:, 0], (crops.wav[:, 0] * 0.5).requires_grad_()
+    theirs, ours = listener(real)[1], listener(made)[1]
+    assert float(hearing_distance(theirs, theirs)) == 0.0
+    hearing_distance(theirs, ours).backward()
+    assert made.grad.abs().max() > 0, "the distance has a gradient for the sound"
 
 
 def test_a_deeper_codec_starts_with_the_sound_and_codes_of_the_one_it_goes_on_from(trained, tmp_path):

@@ -1,7 +1,8 @@
 """`python -m duologue.training.codec_refine --config FILE --codec FILE --run DIR`: a better decoder for the same codes.
 
 The encoder and the codebooks of `--codec` stay as they are, so a language model trained on its codes stays valid. The
-decoder side goes on with the spectral losses and, after `judge_from` steps, plays against discriminators on short cuts.
+decoder side, which `decoder_blocks` may deepen, goes on with the spectral losses, with what a listener for phones hears
+if that has a weight, and, after `judge_from` steps, plays against discriminators on cuts.
 Resumes like the codec run; every checkpoint also writes `codec.safetensors` with the averaged decoder into the run.
 """
 
@@ -11,7 +12,7 @@ import argparse
 import json
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,16 +28,18 @@ from .checkpoints import AveragedWeights, collect, latest_checkpoint, load_check
 from .codec_data import CropCorpus, Crops
 from .codec_export import fingerprint, save_codec
 from .codec_model import LearningCodec, LossWeights, weigh
+from .codec_start import grown
 from .codec_validation import Validation
 from .discriminators import Discriminators, feature_distance, fooling_loss, judge_loss
 from .discriminators_bands import BandDiscriminators
+from .listener import Listener, hearing_distance, reading_loss, reading_right
 from .loop_log import CurveLog, draw_curves, eta
 from .precision import Precision, autocast, explain
 
 PANELS = {
     "spectra": ["mel", "linear", "val_mel"],
     "source": ["pitch", "val_pitch_right"],
-    "game": ["judge", "fool", "features"],
+    "game": ["judge", "fool", "features", "hearing"],
 }
 
 
@@ -64,6 +67,9 @@ class DecoderRefinement:
     judge_seconds: float = 0.48  # cut that they see
     fool_weight: float = 0.06
     feature_weight: float = 0.15
+    hearing_weight: float = 0.0  # of the difference to a listener for phones
+    listener_rate: float = 1e-3
+    decoder_blocks: int | None = None  # more than the codec has: the further ones start silent
     checkpoint_every: int = 200
     log_every: int = 20
     precision: Precision = "auto"  # of the matrix products
@@ -76,9 +82,11 @@ class Refinement:
         self.config, self.folder = config, folder
         torch.manual_seed(config.seed)
         self.fingerprint = fingerprint(codec)
+        codec = deepened(codec, config.decoder_blocks)
         self.model = _learning(codec)
         kind = BandDiscriminators if config.judges == "bands" else Discriminators
         self.judges = kind(config.judge_channels)
+        self.listener = Listener()
         self.averaged = _learning(codec)
         self.average = AveragedWeights(self.averaged, config.average)
         self.parts = decoder_side(self.model.codec)
@@ -90,6 +98,9 @@ class Refinement:
             self.parameters(), lr=config.rate, betas=(0.8, 0.99), weight_decay=1e-3, fused=True
         )
         self.judge = torch.optim.AdamW(self.judges.parameters(), lr=config.judge_rate, betas=(0.8, 0.99), fused=True)
+        self.reader = torch.optim.AdamW(
+            self.listener.parameters(), lr=config.listener_rate, weight_decay=0.02, fused=True
+        )
         shards, prepared = Path(config.shards).expanduser(), Path(config.prepared).expanduser()
         self.corpus = CropCorpus(shards, prepared, int(config.crop_seconds * 24_000))
         self.step = 0
@@ -119,10 +130,10 @@ class Refinement:
         assert mark == self.fingerprint, "the refinement touched what makes codes"
 
     def _modules(self) -> dict[str, nn.Module]:
-        return {"model": self.model, "average": self.averaged, "judges": self.judges}
+        return {"model": self.model, "average": self.averaged, "judges": self.judges, "listener": self.listener}
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"maker": self.maker, "judge": self.judge}
+        return {"maker": self.maker, "judge": self.judge, "reader": self.reader}
 
     def advance(self) -> dict[str, float]:
         """One step of the maker and, on the same sound, one of the judges."""
@@ -137,6 +148,9 @@ class Refinement:
         if self.config.fool_weight or self.config.feature_weight:
             game, more = self._play(real, cut)
             total, figures = total + game, figures | more
+        if self.config.hearing_weight:
+            heard, more = self._listen(crops, made[:, 0])
+            total, figures = total + heard, figures | more
         self._move(self.maker, self.parameters(), total, self._rate())
         self.step += 1
         self.average.update(self.model, self.step)
@@ -166,9 +180,27 @@ class Refinement:
             ours = self.judges(made)
             self.judges.requires_grad_(True)
             fool, features = fooling_loss(ours), feature_distance(theirs, ours)
-        listening = min(1.0, max(0, self.step - self.config.judge_from) / 200)
+        listening = self._listening()
         share = self.config.fool_weight * fool + self.config.feature_weight * features
         return listening * share, {"judge": loss, "fool": fool, "features": features}
+
+    def _listen(self, crops: Crops, made: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Let the listener learn from real speech, then compare what it hears in the made: a share of the loss."""
+        with autocast(self.config.precision):
+            scores, theirs = self.listener(crops.wav[:, 0])
+            loss = reading_loss(scores, crops.phones)
+            self._move(self.reader, list(self.listener.parameters()), loss, self.config.listener_rate)
+            self.listener.requires_grad_(False)
+            read, ours = self.listener(made)
+            self.listener.requires_grad_(True)
+            distance = hearing_distance(theirs, ours)
+        right, still = reading_right(scores, crops.phones), reading_right(read, crops.phones)
+        share = self._listening() * self.config.hearing_weight
+        return share * distance, {"reading": loss, "hearing": distance, "read_real": right, "read_made": still}
+
+    def _listening(self) -> float:
+        """How much judges and listener count, 0 to 1."""
+        return min(1.0, max(0, self.step - self.config.judge_from) / 200)
 
     def _move(
         self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor, rate: float
@@ -196,6 +228,16 @@ def _learning(codec: Mimi) -> LearningCodec:
     return model
 
 
+def deepened(codec: Mimi, decoder_blocks: int | None) -> Mimi:
+    """The same codec with so many blocks in its spectral decoder. Raises InputError for another front end."""
+    if decoder_blocks is None:
+        return codec
+    if codec.config.spectral is None:
+        raise InputError("Only a spectral decoder has blocks to add.", field="decoder_blocks")
+    spectral = replace(codec.config.spectral, decoder_blocks=decoder_blocks)
+    return grown(codec, replace(codec.config, spectral=spectral))
+
+
 def decoder_side(codec: Mimi) -> list[nn.Module]:
     """The parts that sound codes and have no part in making them."""
     quantizer = codec.quantizer
@@ -221,6 +263,7 @@ def refine(config: DecoderRefinement, codec: Mimi, folder: Path) -> Refinement:
             stamp, window = time.monotonic(), []
         if run.step % config.checkpoint_every == 0 or run.step == config.steps:
             run.save()
+            run.corpus.use(run.corpus.available())  # what was made meanwhile; the next checkpoint remembers it
             figures = validation.measure(run.averaged, plain=False)
             figures.pop("val_phones_right")  # the reader of phones is not part of a codec file
             log.append(run.step, **figures)

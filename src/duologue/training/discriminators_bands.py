@@ -2,7 +2,8 @@
 
 Two-dimensional judges (discriminators.py) look at every bin with the same small window and cost several times as much
 as the codec that they judge. Here each layer is one matrix product a frame, so whole crops can be judged: a view fine
-in pitch, which sees whether harmonics are as sharp as real ones, and one fine in time. Know no codec.
+in pitch, which sees whether harmonics are as sharp as real ones, one fine in time, and one shorter than a period of the
+voice that sees phases too, so the shape of each pulse. Know no codec.
 """
 
 from __future__ import annotations
@@ -26,15 +27,19 @@ _KERNEL = 3
 
 @dataclass(frozen=True)
 class View:
-    """A spectrum: window and hop in samples; mel bands, or without them all bins below `top_hz`."""
+    """A spectrum: window and hop in samples; mel bands, or without them all bins below `top_hz`.
+
+    `phases`: real and imaginary parts, each compressed by the square root of the magnitude, instead of log magnitudes.
+    """
 
     window: int
     hop: int
     mel: int | None = None
     top_hz: int = 6_000
+    phases: bool = False
 
 
-VIEWS = (View(1024, 240), View(512, 120, mel=80))
+VIEWS = (View(1024, 240), View(512, 120, mel=80), View(256, 64, top_hz=12_000, phases=True))
 
 
 class BandDiscriminator(nn.Module):
@@ -53,7 +58,7 @@ class BandDiscriminator(nn.Module):
             read = mel_bands(view.window, view.mel)
             read = read / read.sum(0)
         self.register_buffer("bands", read.contiguous(), persistent=False)
-        sizes = (read.shape[1], *[channels] * layers)
+        sizes = (read.shape[1] * (1 + view.phases), *[channels] * layers)
         normed = nn.utils.parametrizations.weight_norm
         self.layers = nn.ModuleList(
             normed(nn.Conv1d(a, b, _KERNEL, stride=2 if place == layers - 1 else 1))
@@ -75,6 +80,9 @@ class BandDiscriminator(nn.Module):
         with torch.autocast(wav.device.type, enabled=False):
             spectrum = torch.stft(wav, view.window, view.hop, view.window, self.hann, center=False, return_complex=True)
             power = spectrum.real**2 + spectrum.imag**2
+            if view.phases:
+                compressed = torch.view_as_real(spectrum) / (power + 1e-6).pow(0.25)[..., None]
+                return torch.cat([compressed[:, 1:-1, :, 0], compressed[:, 1:-1, :, 1]], dim=1)
             magnitude = torch.sqrt(power + 1e-8).transpose(1, 2) / math.sqrt(0.375 * view.window)
             return ((torch.log(magnitude @ self.bands + _FLOOR) + 5) / 2).transpose(1, 2)
 
