@@ -147,7 +147,8 @@ def test_a_dialogue_is_one_conversation_of_its_voices(page: WebDriver, server: R
             or "speaks" in text(page, "dialogue-status")
         )
     )
-    until(lambda: page.find_element(By.ID, "dialogue-save").get_attribute("disabled") is None, 60)
+    until(lambda: page.find_element(By.ID, "dialogue-stop").get_attribute("disabled"), 60)
+    assert page.find_element(By.ID, "dialogue-save").is_enabled()
     assert text(page, "dialogue-status") == ""
     assert "s of speech" in text(page, "dialogue-figures")
 

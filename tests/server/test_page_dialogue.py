@@ -136,7 +136,6 @@ def test_each_voice_can_be_saved_alone_and_together_they_are_the_mix(page: WebDr
     page.find_element(By.ID, "dialogue-go").click()
     until(lambda: page.find_element(By.ID, "dialogue-stop").get_attribute("disabled"), 60)
     assert page.execute_script("return window.marked") == ["First.", "Second.", "Third."], "as they are heard"
-    until(lambda: page.find_element(By.ID, "dialogue-save").get_attribute("disabled") is None, 60)
     _, mix = saved(page, page.find_element(By.ID, "dialogue-save"))
     buttons = page.find_elements(By.CSS_SELECTOR, "#dialogue-stems button")
     assert [button.text for button in buttons] == ["one WAV", "two WAV"]
@@ -151,5 +150,51 @@ def test_each_voice_can_be_saved_alone_and_together_they_are_the_mix(page: WebDr
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         check(page, f"performed, {scheme}")
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-    part(page, 1, "play").click()
-    until(lambda: not page.find_element(By.ID, "dialogue-stems").is_displayed(), 60)  # a single voice is the mix
+    page.find_elements(By.CSS_SELECTOR, "#lines input")[1].send_keys("!")
+    assert not page.find_element(By.ID, "dialogue-stems").is_displayed(), "a single voice is the mix"
+
+
+def perform(page: WebDriver, button: WebElement) -> None:
+    page.execute_script("performance.clearResourceTimings()")
+    button.click()
+    until(lambda: page.find_element(By.ID, "dialogue-stop").get_attribute("disabled"), 60)
+    assert text(page, "dialogue-status") == ""
+
+
+def asked(page: WebDriver) -> list[str]:
+    """The last words of the addresses that were asked since."""
+    script = "return performance.getEntriesByType('resource').map(({ name }) => name.split('/').at(-1))"
+    wanted = ("hear", "say", "speech", "conversations")
+    return [name for name in page.execute_script(script) if name in wanted]
+
+
+def test_a_line_is_spoken_anew_with_the_lines_before_it_in_mind_or_without(page: WebDriver) -> None:
+    page.execute_script(KEEP_FILES)
+    save = page.find_element(By.ID, "dialogue-save")
+    perform(page, part(page, 3, "play"))
+    assert asked(page) == ["conversations", "say", "say", "say"], "those before it are spoken unheard"
+    _, first = saved(page, save)
+    perform(page, part(page, 2, "play"))
+    assert asked(page) == ["conversations", "hear", "say"], "it hears what was spoken before"
+    _, second = saved(page, save)
+    kept = next(n for n in range(len(first)) if first[n] != second[n])
+    assert kept > 1_920, "the first line is the same"
+    assert np.array_equal(first[-1_920:], second[-1_920:]), "and so is the last"
+    page.find_element(By.ID, "with-context").click()
+    perform(page, part(page, 2, "play"))
+    assert asked(page) == ["speech"]
+
+
+def test_what_was_written_anew_is_left_out_and_that_is_said(page: WebDriver) -> None:
+    page.execute_script(KEEP_FILES)
+    perform(page, page.find_element(By.ID, "dialogue-go"))
+    save = page.find_element(By.ID, "dialogue-save")
+    _, whole = saved(page, save)
+    assert text(page, "dialogue-status") == ""
+    page.find_elements(By.CSS_SELECTOR, "#lines input")[1].send_keys("!")
+    _, rest = saved(page, save)
+    assert len(rest) < len(whole)
+    assert text(page, "dialogue-status").startswith("Saved. Not spoken yet, so not in it: line 2.")
+    page.find_elements(By.CSS_SELECTOR, "#lines input")[1].clear()
+    part(page, 2, "play").click()
+    assert text(page, "dialogue-status") == "Write something into that line first."

@@ -1,91 +1,41 @@
 // The Dialogue tab: lines by several voices, each spoken in one conversation, so that it hears the lines before it.
-import { ask } from "./api.js";
-import { download, fileName, toInt16, wav, wavOf } from "./files.js";
-import { status, voiceOptions } from "./parts.js";
+import { ask, speak } from "./api.js";
+import * as dialogueLines from "./dialogue-lines.js";
+import { lines, nameOf, voiceOf, wordsOf } from "./dialogue-lines.js";
+import { keepTake, offer, saveMix, takeOf } from "./dialogue-takes.js";
+import { wav } from "./files.js";
+import { status } from "./parts.js";
 import { Performance, showFigures } from "./performance.js";
-import { reorderable } from "./reorder.js";
-import { stems } from "./stems.js";
 import { Wave } from "./wave.js";
 
-const OPENING = [
-  "Did you hear that? I think somebody is at the door.",
-  "At this hour? It is probably the wind again.",
-  "The wind doesn't usually knock three times.",
-];
 const $ = (id) => document.getElementById(id);
-let server, wave, current = null, finished = null;
+let server, wave, current = null;
 
 export function start(about) {
   server = about;
   wave = new Wave($("dialogue-wave"));
-  new MutationObserver(number).observe($("lines"), { childList: true });
-  OPENING.forEach((text, i) => addLine(text, i % 2));
-  $("line-add").addEventListener("click", () => {
-    addLine("", $("lines").children.length % 2).querySelector("input").focus();
-  });
+  dialogueLines.start(server, { play: (item) => perform(item), change: offer, tell });
   $("dialogue-go").addEventListener("click", () => perform());
   $("dialogue-stop").addEventListener("click", stop);
-  $("dialogue-save").addEventListener("click", () => download(wav(finished.chunks), "dialogue.wav"));
-  $("lines-paste").addEventListener("click", () => $("script").showModal());
-  $("script").addEventListener("close", () => { if ($("script").returnValue === "use") useScript($("script-text").value); });
+  $("dialogue-save").addEventListener("click", save);
 }
 
-export function refresh() {
-  for (const select of $("lines").querySelectorAll("select")) voiceOptions(select, server.voices, select.value);
+export const refresh = () => dialogueLines.refresh();
+
+function tell(text, kind) {
+  if ($("dialogue-stop").disabled) status($("dialogue-status"), text, kind); // else it tells who speaks
 }
 
-function addLine(text, voiceIndex) {
-  const item = $("line").content.firstElementChild.cloneNode(true);
-  const voice = server.voices[voiceIndex % server.voices.length];
-  voiceOptions(item.querySelector("select"), server.voices, voice?.id);
-  item.querySelector("input").value = text;
-  item.querySelector("[data-act=remove]").addEventListener("click", () => remove(item));
-  item.querySelector("[data-act=play]").addEventListener("click", () => perform(item));
-  reorderable(item, (place) => {
-    if (!$("dialogue-stop").disabled) return; // the status tells who speaks
-    status($("dialogue-status"), place === null ? "It can't go further." : `Now it is line ${place}.`);
-  });
-  $("lines").append(item);
-  return item;
+function save() {
+  const missing = saveMix();
+  if (missing.length) tell(`Saved. Not spoken yet, so not in it: line ${missing.join(", ")}. Perform speaks all, ▶ one line.`);
 }
 
-// The focus goes on to the next line, or to what adds one.
-function remove(item) {
-  const next = item.nextElementSibling ?? item.previousElementSibling;
-  item.remove();
-  (next?.querySelector("[data-act=remove]") ?? $("line-add")).focus();
-}
-
-// What a screen reader says of each line has its number.
-function number() {
-  for (const [i, item] of [...$("lines").children].entries()) {
-    for (const named of item.children) {
-      named.dataset.name ??= named.getAttribute("aria-label");
-      named.setAttribute("aria-label", `${named.dataset.name}, line ${i + 1}`);
-    }
-  }
-}
-
-function useScript(script) {
-  const names = [];
-  const lines = [];
-  for (const row of script.split("\n")) {
-    const match = row.match(/^\s*\[?([^:\]]{1,40})\]?\s*:?\s+(.+)$/);
-    if (!match) continue;
-    if (!names.includes(match[1])) names.push(match[1]);
-    lines.push([match[2].trim(), names.indexOf(match[1])]);
-  }
-  if (!lines.length) return status($("dialogue-status"), "No lines like “A: hello” in there.", "bad");
-  $("lines").replaceChildren();
-  for (const [text, speaker] of lines) addLine(text, speaker);
-}
-
-const cast = (items) => [...new Set(items.map((item) => item.querySelector("select").value))];
-
-// All lines one after the other, or `only` one of them by itself.
+// All lines one after the other, or `only` one of them.
 async function perform(only = null) {
   stop();
-  const items = [...$("lines").children].filter((item) => item.querySelector("input").value.trim());
+  if (only && !wordsOf(only)) return status($("dialogue-status"), "Write something into that line first.", "bad");
+  const items = lines();
   if (!items.length) return status($("dialogue-status"), "Write a line first.", "bad");
   const mine = current = new Performance(wave);
   busy(true, "Getting into character…");
@@ -93,35 +43,66 @@ async function perform(only = null) {
   mine.onchunk = () => showFigures($("dialogue-figures"), mine.figures());
   mine.onplayed = (samples) => { if (current === mine) follow(mine, samples); };
   mine.turns = [];
-  let path = "/v1/audio/speech";
-  let conversation = null;
+  mine.path = "/v1/audio/speech";
   try {
     await mine.open();
-    if ($("with-context").checked && !only) {
-      conversation = await (await ask("/v1/conversations", { json: { voices: cast(items) }, signal: mine.abort.signal })).json();
-      path = `/v1/conversations/${conversation.id}/say`;
-    }
-    for (const item of only ? [only] : items) await sayLine(mine, path, item);
-    finished = mine;
-    offerStems(mine.turns);
+    if ($("with-context").checked) await converse(mine, items);
+    if (only && mine.conversation) await catchUp(mine, items.slice(0, items.indexOf(only)));
+    for (const item of only ? [only] : items) await sayLine(mine, item);
     showFigures($("dialogue-figures"), mine.figures());
     await mine.finish();
     if (current === mine) busy(false, "");
   } catch (error) {
     if (current === mine) busy(false, error.name === "AbortError" ? "Stopped." : error.message, error.name === "AbortError" ? "" : "bad");
   } finally {
-    for (const item of items) item.removeAttribute("aria-current");
-    if (conversation) ask(`/v1/conversations/${conversation.id}`, { method: "DELETE" }).catch(() => {});
+    mine.heard?.item.removeAttribute("aria-current");
+    if (mine.conversation) ask(`/v1/conversations/${mine.conversation.id}`, { method: "DELETE" }).catch(() => {});
   }
 }
 
-async function sayLine(mine, path, item) {
-  const voice = item.querySelector("select");
-  const turn = { item, voice: voice.value, name: voice.selectedOptions[0]?.textContent ?? "Somebody", start: mine.samples };
-  const before = mine.chunks.length;
-  mine.turns.push(turn);
-  await mine.add(path, { model: server.model, input: item.querySelector("input").value.trim(), voice: voice.value });
-  turn.chunks = mine.chunks.slice(before);
+// From here on lines are turns of one conversation.
+async function converse(mine, items) {
+  const voices = [...new Set(items.map(voiceOf))];
+  mine.conversation = await (await ask("/v1/conversations", { json: { voices }, signal: mine.abort.signal })).json();
+  mine.path = `/v1/conversations/${mine.conversation.id}/say`;
+}
+
+// The conversation hears the lines before one: their last takes, or, where there are none, they are spoken unheard.
+async function catchUp(mine, before) {
+  const path = `/v1/conversations/${mine.conversation.id}/hear`;
+  for (const item of before) {
+    status($("dialogue-status"), "Going through the lines before it…");
+    const take = takeOf(item);
+    if (!take) {
+      await sayUnheard(mine, item);
+      continue;
+    }
+    const form = new FormData();
+    form.set("text", take.words);
+    form.set("speaker", speakerOf(mine.conversation, take.voice));
+    form.set("audio", wav(take.chunks), "line.wav");
+    await ask(path, { form, signal: mine.abort.signal });
+  }
+}
+
+async function sayUnheard(mine, item) {
+  const asked = request(item), chunks = [];
+  for await (const chunk of speak(mine.path, asked, { signal: mine.abort.signal, about: () => {} })) chunks.push(chunk);
+  keepTake(item, { words: asked.input, voice: asked.voice, name: nameOf(item), chunks });
+}
+
+function speakerOf(conversation, voice) {
+  const { name } = server.voices.find(({ id }) => id === voice);
+  return Object.keys(conversation.voices).find((number) => conversation.voices[number] === name);
+}
+
+const request = (item) => ({ model: server.model, input: wordsOf(item), voice: voiceOf(item) });
+
+async function sayLine(mine, item) {
+  const asked = request(item), name = nameOf(item), before = mine.chunks.length; // it may be written on meanwhile
+  mine.turns.push({ item, name, start: mine.samples });
+  await mine.add(mine.path, asked);
+  keepTake(item, { words: asked.input, voice: asked.voice, name, chunks: mine.chunks.slice(before) });
 }
 
 // The line that sounds is marked; the next ones may be in the making already.
@@ -134,20 +115,6 @@ function follow(mine, played) {
   status($("dialogue-status"), `${heard.name} speaks`);
 }
 
-// One file a voice; with a single voice it would be the mix again.
-function offerStems(turns) {
-  const voices = new Set(turns.map(({ voice }) => voice));
-  const names = new Map(turns.map(({ voice, name }) => [voice, name]));
-  $("dialogue-stems").hidden = voices.size < 2;
-  $("dialogue-stems").replaceChildren("One voice alone, as long as the whole: ", ...[...names].map(([, name], i) => {
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: `${name} WAV` });
-    button.addEventListener("click", () => {
-      download(wavOf(toInt16(stems(turns)[i].samples)), fileName(`dialogue ${i + 1} ${name}`, "wav"));
-    });
-    return button;
-  }));
-}
-
 export function stop() {
   current?.stop();
   current = null;
@@ -157,6 +124,5 @@ export function stop() {
 function busy(on, text, kind) {
   $("dialogue-go").disabled = on;
   $("dialogue-stop").disabled = !on;
-  $("dialogue-save").disabled = on || !finished;
   status($("dialogue-status"), text, kind);
 }
