@@ -104,3 +104,43 @@ def test_a_browser_that_can_t_choose_is_not_asked(browser: WebDriver, server: Ru
         say(browser)
     finally:
         browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+def test_the_microphone_is_tried_before_anybody_is_called(browser: WebDriver, talker: Running) -> None:
+    open_page(browser, f"{talker.url}/#talk")
+    browser.set_script_timeout(60)
+    sessions = set(talker.app.state.realtime.sessions)
+    open_settings(browser)
+    button = browser.find_element(By.ID, "set-trial")
+    level = lambda: float(browser.find_element(By.ID, "set-trial-level").get_attribute("value") or 0)  # noqa: E731
+    button.click()
+    until(lambda: text(browser, "set-trial-state") == "It hears you.", seen=lambda: text(browser, "set-trial-state"))
+    until(lambda: level() > 0)
+    assert button.text == "Stop trying"
+    assert len(Select(browser.find_element(By.ID, "set-microphone")).options) > 1, "their names are known now"
+    check(browser, "trying the microphone")
+    button.click()
+    until(lambda: level() == 0)
+    button.click()
+    until(lambda: text(browser, "set-trial-state") == "It hears you.")
+    press(browser, Keys.ESCAPE)
+    until(lambda: button.get_attribute("textContent") == "Try it")
+    assert set(talker.app.state.realtime.sessions) == sessions
+
+
+def test_a_silent_or_refused_microphone_is_said(browser: WebDriver, talker: Running) -> None:
+    open_page(browser, f"{talker.url}/#talk")
+    browser.set_script_timeout(60)
+    silent = "const c = new AudioContext(), d = c.createMediaStreamDestination(); return d.stream;"
+    browser.execute_script(f"navigator.mediaDevices.getUserMedia = async () => {{ {silent} }}")
+    open_settings(browser)
+    browser.find_element(By.ID, "set-trial").click()
+    until(lambda: "Nothing is heard" in text(browser, "set-trial-state"), 20)
+    check(browser, "nothing heard")
+    browser.find_element(By.ID, "set-trial").click()
+    refuse = "throw new DOMException('', 'NotAllowedError')"
+    browser.execute_script(f"navigator.mediaDevices.getUserMedia = async () => {{ {refuse} }}")
+    browser.find_element(By.ID, "set-trial").click()
+    until(lambda: "was refused" in text(browser, "set-trial-state"))
+    assert browser.find_element(By.ID, "set-trial").text == "Try it"
+    press(browser, Keys.ESCAPE)

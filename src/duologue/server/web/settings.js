@@ -1,4 +1,5 @@
 // The settings. They live as long as the page does.
+import * as trial from "./microphone-trial.js";
 import { canChooseOutput, chooseOutput } from "./player.js";
 import { status } from "./parts.js";
 
@@ -16,6 +17,8 @@ export function start(talks, onchange, onkeep) {
   $("large").addEventListener("change", () => document.getElementById("talk-captions").classList.toggle("large", $("large").checked));
   $("keep").addEventListener("change", () => onkeep($("keep").checked));
   $("output").addEventListener("change", setOutput);
+  trial.start(document.getElementById("settings"), microphone, listDevices);
+  for (const id of ["microphone", "headphones"]) $(id).addEventListener("change", trial.stop);
   navigator.mediaDevices?.addEventListener?.("devicechange", devicesChanged);
 }
 
