@@ -167,12 +167,15 @@ def test_a_script_becomes_lines(page: WebDriver) -> None:
 def test_a_voice_is_made_from_the_microphone(page: WebDriver, server: Running) -> None:
     page.find_element(By.ID, "tab-voices").click()
     page.find_element(By.ID, "voice-name").send_keys("Grace")
+    page.find_element(By.ID, "voice-suggest").click()
+    assert "Press Record" in text(page, "sample-state")
+    page.find_element(By.ID, "voice-text").clear()
     page.find_element(By.ID, "voice-text").send_keys(EIGHTY_LETTERS)
     for kind, seconds in (("sample", 3), ("consent", 4)):  # the fake microphone repeats itself: unlike lengths differ
         button = page.find_element(By.CSS_SELECTOR, f"[data-record={kind}]")
         button.click()
         until(lambda button=button: button.text == "Finish")
-        time.sleep(seconds)
+        until(lambda kind=kind, seconds=seconds: text(page, f"{kind}-clock") == f"{seconds} s")
         button.click()
         until(lambda kind=kind: "kB" in text(page, f"{kind}-state"))
     page.find_element(By.CSS_SELECTOR, "#voice-form button.primary").click()
@@ -319,3 +322,14 @@ def test_whoever_waits_for_a_voice_is_told(browser: WebDriver, serve: Serve, pac
         assert b"".join(arriving)
     until(lambda: "s of speech" in text(browser, "say-figures"))
     server.wait_until_idle()
+
+
+def test_words_to_read_fit_a_sample_and_change_with_each_press(page: WebDriver) -> None:
+    page.find_element(By.ID, "tab-voices").click()
+    seen = []
+    for _ in range(4):
+        page.find_element(By.ID, "voice-suggest").click()
+        seen.append(str(page.find_element(By.ID, "voice-text").get_property("value")))
+    assert seen[3] == seen[0]
+    assert len(set(seen)) == 3
+    assert all(120 < len(words) < 180 for words in seen), "about ten seconds"

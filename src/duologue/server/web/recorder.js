@@ -1,5 +1,5 @@
 // The microphone as a file, with a level meter. The browser encodes; the server decodes.
-const LIMIT_MS = 30_000;
+export const LIMIT_SECONDS = 30;
 
 export class Recorder {
   constructor(meter) {
@@ -25,7 +25,7 @@ export class Recorder {
     this.media.addEventListener("dataavailable", ({ data }) => this.parts.push(data));
     this.media.start();
     this.running = true;
-    this.timer = setTimeout(() => this.media.state === "recording" && this.media.stop(), LIMIT_MS);
+    this.timer = setTimeout(() => this.media.state === "recording" && this.media.stop(), 1_000 * LIMIT_SECONDS);
     this.watch();
   }
 

@@ -2,13 +2,19 @@
 import { ask, get } from "./api.js";
 import { status } from "./parts.js";
 import { Performance } from "./performance.js";
-import { Recorder } from "./recorder.js";
+import { LIMIT_SECONDS, Recorder } from "./recorder.js";
 import { Wave } from "./wave.js";
 
+// About ten seconds each, with most sounds of English in them.
+const PASSAGES = [
+  "The old clock in the hall struck seven, and nobody moved. Outside, three children were still chasing a yellow kite, although the wind had died down an hour ago.",
+  "Would you pass me the blue jug, please? I thought I had put it beside the oven, but all I can find there is a measuring cup and half a loaf of bread.",
+  "She wrote the address on a scrap of paper, checked it twice, and ran for the early train. Just as the doors began to close, somebody shouted her name.",
+];
 const $ = (id) => document.getElementById(id);
 const files = { sample: null, consent: null };
 const recorders = {};
-let server, changed, preview = null;
+let server, changed, preview = null, passage = 0;
 
 export function start(about, onchange) {
   server = about;
@@ -19,6 +25,7 @@ export function start(about, onchange) {
     $(`${kind}-file`).addEventListener("change", ({ target }) => have(kind, target.files[0]));
     document.querySelector(`[data-record=${kind}]`).addEventListener("click", ({ target }) => record(kind, target));
   }
+  $("voice-suggest").addEventListener("click", suggest);
   $("voice-form").addEventListener("submit", (event) => { event.preventDefault(); create(); });
   list();
 }
@@ -43,9 +50,16 @@ async function fillIn(file) {
   } catch { /* then its owner types them */ }
 }
 
+function suggest() {
+  $("voice-text").value = PASSAGES[passage++ % PASSAGES.length];
+  status($("sample-state"), files.sample ? "Record them, or choose a file that says them." : "Press Record and read them aloud.");
+}
+
 async function record(kind, button) {
   const recorder = recorders[kind];
   if (recorder.running) {
+    clearInterval(recorder.clock);
+    $(`${kind}-clock`).textContent = "";
     button.textContent = "Record again";
     return have(kind, await recorder.stop(`${kind}.webm`));
   }
@@ -53,6 +67,14 @@ async function record(kind, button) {
     await recorder.start();
     button.textContent = "Finish";
     status($(`${kind}-state`), "Recording…");
+    const began = performance.now();
+    recorder.clock = setInterval(() => { // for the eyes alone: said aloud, it would be recorded
+      const seconds = Math.floor((performance.now() - began) / 1_000);
+      $(`${kind}-clock`).textContent = `${Math.min(seconds, LIMIT_SECONDS)} s`;
+      if (seconds < LIMIT_SECONDS) return;
+      clearInterval(recorder.clock);
+      status($(`${kind}-state`), `${LIMIT_SECONDS} s are recorded, no more. Press Finish.`);
+    }, 1_000);
   } catch (error) {
     status($(`${kind}-state`), error.message, "bad");
   }
