@@ -333,3 +333,37 @@ def test_words_to_read_fit_a_sample_and_change_with_each_press(page: WebDriver) 
     assert seen[3] == seen[0]
     assert len(set(seen)) == 3
     assert all(120 < len(words) < 180 for words in seen), "about ten seconds"
+
+
+def test_the_newest_speech_is_compared_with_an_earlier_one(page: WebDriver) -> None:
+    for words in ("One.", "Two."):
+        page.find_element(By.ID, "say-text").clear()
+        page.find_element(By.ID, "say-text").send_keys(words, Keys.CONTROL, Keys.ENTER)
+        until(lambda words=words: words in text(page, "say-curl"))
+        until(lambda: page.find_element(By.ID, "say-stop").get_attribute("disabled"))
+    watch = """
+        const told = window.told = [];
+        const status = document.getElementById("say-status");
+        new MutationObserver(() => told.push(status.textContent)).observe(status, { childList: true });
+        const read = document.getElementById("say-read");
+        new MutationObserver(() => told.push(read.textContent)).observe(read, { childList: true });
+    """
+    page.execute_script(watch)
+    play, compare = page.find_elements(By.CSS_SELECTOR, "#say-history button")
+    assert compare.get_attribute("aria-label") == "Compare: One."
+    compare.click()
+    until(lambda: any(line.startswith("B: one, seed") for line in page.execute_script("return window.told")))
+    until(lambda: page.find_element(By.ID, "say-stop").get_attribute("disabled"))
+    told = [line for line in page.execute_script("return window.told") if line]
+    assert told[0] == "Two."
+    assert told[1].startswith("A, the newest: one, seed")
+    assert told[2] == "One."
+    assert text(page, "say-status") == ""
+    compare.click()
+    until(lambda: text(page, "say-status").startswith("A, "))
+    press(page, Keys.ESCAPE)
+    time.sleep(0.5)
+    assert text(page, "say-status") == "", "B doesn't begin after that"
+    play.click()
+    until(lambda: text(page, "say-status") == "Playing")
+    press(page, Keys.ESCAPE)

@@ -35,7 +35,7 @@ export function start(about) {
   });
   $("form").addEventListener("submit", (event) => { event.preventDefault(); speakNow(); });
   $("stop").addEventListener("click", stop);
-  $("again").addEventListener("click", () => last && replay(last));
+  $("again").addEventListener("click", () => replay(last));
   for (const button of document.querySelectorAll("[data-download]")) button.addEventListener("click", () => save(button.dataset.download));
   count();
 }
@@ -106,14 +106,24 @@ function historyItem(entry) {
   const item = document.createElement("li");
   const text = Object.assign(document.createElement("span"), { className: "text", textContent: entry.asked.input });
   const about = Object.assign(document.createElement("small"), { textContent: `${entry.asked.voice}, seed ${entry.asked.seed}` });
-  const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Play" });
-  button.setAttribute("aria-label", `Play: ${entry.asked.input.slice(0, 60)}`);
-  button.addEventListener("click", () => replay(entry));
-  item.append(text, about, button);
+  item.append(text, about);
+  for (const [word, act] of [["Play", replay], ["Compare", compare]]) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: word });
+    button.setAttribute("aria-label", `${word}: ${entry.asked.input.slice(0, 60)}`);
+    button.addEventListener("click", () => act(entry));
+    item.append(button);
+  }
   return item;
 }
 
-async function replay(entry) {
+// The newest one and an earlier one, one after the other.
+async function compare(entry) {
+  const told = ({ asked }) => `${asked.voice}, seed ${asked.seed}`;
+  if (await replay(last, `A, the newest: ${told(last)}`)) await replay(entry, `B: ${told(entry)}`);
+}
+
+// Returns whether it was heard to its end.
+async function replay(entry, told = "Playing") {
   stop();
   wave.clear();
   for (const chunk of entry.chunks) wave.add(chunk);
@@ -127,9 +137,12 @@ async function replay(entry) {
     wave.seek(playback.played);
     reading.seek(playback.played);
   });
-  busy(true, "Playing");
+  busy(true, told);
   await playback.finished;
-  if (current === mine) { busy(false, ""); reading.rest(); }
+  if (current !== mine) return false;
+  busy(false, "");
+  reading.rest();
+  return true;
 }
 
 async function save(format) {
