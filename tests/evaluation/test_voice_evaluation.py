@@ -7,7 +7,7 @@ import pytest
 
 from duologue.errors import InputError
 from duologue.evaluation import voice
-from duologue.evaluation.clips import Clip, expected_seconds, figures, silence_share
+from duologue.evaluation.clips import Clip, expected_seconds, figures, silence_share, speech_seconds
 from duologue.evaluation.wer import word_errors
 from tests.tiny import speech_like, write_tiny_model
 
@@ -35,6 +35,12 @@ def test_silence_and_length():
     half = np.concatenate([np.zeros(24_000, np.float32), 0.3 * np.ones(24_000, np.float32)])
     assert silence_share(half) == pytest.approx(0.5, abs=0.02)
     assert expected_seconds("It costs $23.50.") > expected_seconds("It costs money.")
+    word = np.concatenate([np.zeros(12_000), 0.3 * np.ones(14_400), np.zeros(12_000)]).astype(np.float32)
+    assert speech_seconds(word) == pytest.approx(0.6, abs=0.02), "silence around a word isn't speech"
+    assert speech_seconds(np.zeros(100, np.float32)) == 0
+    assert (
+        0.6 < expected_seconds("Help!") < 0.9 < 2.0 < expected_seconds("Well, the old clock struck nine, I think.") < 4
+    )
 
 
 def test_the_command_writes_its_figures(tmp_path):

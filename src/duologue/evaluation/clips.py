@@ -5,6 +5,7 @@ Every clip counts in every share: one that the library gave up has all its words
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,14 +13,18 @@ from typing import Any
 import numpy as np
 
 from ..text.normalize import normalize
+from ..text.phonemes import Phonemizer
 from ..timebase import RATE_HZ, samples_to_seconds
-from .asr import Samples
+from .asr import ASR_RATE_HZ, EDGE_SECONDS, Samples, trim
 from .report import summary
 from .wer import WordErrors
 
 SILENCE_WINDOW = RATE_HZ // 50  # 20 ms
 SILENCE_LEVEL = 0.01  # of the clip's peak
-WORDS_PER_SECOND = 3.3  # the teacher's pace on everyday sentences, pauses included
+# How long the teacher speaks, fitted to 5,672 turns: seconds, a phone, a mark of punctuation within. All of them took
+# between 0.61 and 1.56 times of that.
+SPEECH_SECONDS, PHONE_SECONDS, PAUSE_SECONDS = 0.48, 0.080, 0.148
+STRESS, PAUSES = "ˈˌ", ",.;:!?—…"
 LENGTH_RANGE = (0.6, 1.7)  # of the expected duration, that count as the right length
 
 
@@ -60,14 +65,27 @@ def silence_share(samples: Samples) -> float:
 
 
 def expected_seconds(sentence: str) -> float:
-    """How long a sentence should take, from its spoken words."""
-    return 0.35 + len(normalize(sentence).split()) / WORDS_PER_SECOND
+    """How long a sentence should take, silence around it apart, from its phones and pauses."""
+    phones = _phonemizer().phonemize(normalize(sentence))
+    count = sum(symbol.isalpha() and symbol not in STRESS for symbol in phones)
+    pauses = sum(symbol in PAUSES for symbol in phones[:-1])
+    return SPEECH_SECONDS + PHONE_SECONDS * count + PAUSE_SECONDS * pauses
+
+
+@functools.cache
+def _phonemizer() -> Phonemizer:
+    return Phonemizer("us")
+
+
+def speech_seconds(samples: Samples) -> float:
+    """How long a clip is without the silence around the speech."""
+    return max(0.0, len(trim(samples)) / ASR_RATE_HZ - 2 * EDGE_SECONDS)
 
 
 def figures(clips: Sequence[Clip]) -> dict[str, Any]:
     """Everything about one speaker's clips, as plain values. Shares are over all clips."""
     total = sum((clip.errors for clip in clips), WordErrors(0, 0, 0, 0))
-    pace = [clip.seconds / expected_seconds(clip.sentence) for clip in clips]
+    pace = [speech_seconds(clip.samples) / expected_seconds(clip.sentence) for clip in clips]
     spoken, elapsed = sum(clip.seconds for clip in clips), sum(clip.elapsed_seconds for clip in clips)
     return {
         "clips": len(clips),
