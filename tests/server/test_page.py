@@ -242,6 +242,12 @@ def test_typing_is_answered_aloud_and_a_line_that_breaks_is_taken_up_again(
     open_page(browser, f"{talker.url}/#talk")
     type_to_it(browser, "Are you there?")
     until(lambda: any("to you." in line for line in answers(browser)), 60, lambda: answers(browser))
+    until(lambda: "of at most" in text(browser, "lab-memory"))
+    with talker.client() as client:
+        limits = client.get("/v1/server").json()["limits"]
+    filled = browser.find_element(By.ID, "lab-filled")
+    assert float(filled.get_attribute("max") or 0) == limits["context_seconds"]
+    assert 0 < float(filled.get_attribute("value") or 0) < limits["context_seconds"]
     browser.execute_script("window.lines.at(-1).close()")
     until(lambda: browser.execute_script("return window.lines.length") == 2)
     until(lambda: browser.find_element(By.ID, "talk-hold").text == "Hold to talk")

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from .. import __version__
+from ..timebase import frames_to_seconds
 from .answers import Readiness
 from .consent import CONSENT_PHRASE
 from .services import Here
@@ -60,6 +61,7 @@ async def server(here: Here) -> dict[str, Any]:
             "max_upload_bytes": here.settings.max_upload_bytes,
             "max_voice_seconds": here.settings.max_voice_seconds,
             "max_streams": here.settings.max_streams,
+            "context_seconds": frames_to_seconds(here.model.config.backbone.max_positions),  # of sound, words aside
             "realtime_idle_seconds": here.settings.realtime_idle_seconds,
         },
         "talk": [

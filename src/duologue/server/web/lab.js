@@ -20,8 +20,11 @@ export function toggle(button) {
   if (!$("lab").hidden) $("lab").scrollIntoView({ block: "nearest" });
 }
 
-export function remembered(frames) {
-  $("lab-memory").textContent = `${(frames * FRAME_SECONDS).toFixed(1)} s of sound in its memory`;
+// Of `most` seconds that the model can remember; when they are full, the oldest turns leave.
+export function remembered(frames, most) {
+  const seconds = frames * FRAME_SECONDS;
+  $("lab-memory").textContent = `${seconds.toFixed(1)} of at most ${Math.round(most)} s of sound in its memory`;
+  Object.assign($("lab-filled"), { max: most, value: seconds });
 }
 
 export function buffered(samples, dry) {
@@ -52,5 +55,6 @@ export function turn(id, times) {
 export function clear() {
   $("lab-turns").replaceChildren();
   $("lab-memory").textContent = "nothing remembered yet";
+  $("lab-filled").value = 0;
   $("lab-buffer").textContent = "no sound waits";
 }

@@ -24,7 +24,7 @@ export function sound({ delta }) {
 }
 
 export function done({ response }) {
-  lab.remembered(response.usage?.input_token_details.audio_tokens ?? 0);
+  lab.remembered(response.usage?.input_token_details.audio_tokens ?? 0, talk.server.limits.context_seconds);
   if (response.status === "failed") fail(response.status_details.error);
   talk.answer?.end();
 }
