@@ -49,7 +49,9 @@ async def metrics(here: Here) -> Response:
 async def server(here: Here) -> dict[str, Any]:
     return {
         "model": here.model_id,
+        "licence": here.model.card.licence,
         "noise": here.model.card.noise,
+        "watermark": bool(here.settings.watermark_key),
         "engine": here.model.engine.name,
         "version": __version__,
         "process": os.getpid(),

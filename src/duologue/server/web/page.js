@@ -80,7 +80,10 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 try {
   const server = await get("/v1/server");
   server.voices = (await get("/v1/audio/voices")).data;
-  document.getElementById("about").textContent = `${server.model} on ${server.engine}, duologue ${server.version}.`;
+  document.getElementById("about").textContent = [
+    `${server.model}${server.licence && ` (${server.licence})`} on ${server.engine}, duologue ${server.version}.`,
+    server.watermark ? "Its speech carries a watermark." : "Its speech carries no watermark.",
+  ].join(" ");
   if (server.noise) warn("This model has random weights: it speaks noise, to try the server out.");
   talk.start(server);
   say.start(server);
