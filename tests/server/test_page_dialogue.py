@@ -137,6 +137,12 @@ def test_each_voice_can_be_saved_alone_and_together_they_are_the_mix(page: WebDr
     until(lambda: page.find_element(By.ID, "dialogue-stop").get_attribute("disabled"), 60)
     assert page.execute_script("return window.marked") == ["First.", "Second.", "Third."], "as they are heard"
     _, mix = saved(page, page.find_element(By.ID, "dialogue-save"))
+    page.find_element(By.ID, "dialogue-subtitles").click()
+    name, encoded = page.execute_async_script(READ_FILE, -1)
+    _, *cues = base64.b64decode(encoded).decode().split("\n\n")
+    assert name == "dialogue.vtt"
+    assert [cue.splitlines()[1] for cue in cues] == ["<v one>First.", "<v two>Second.", "<v one>Third."]
+    assert cues[-1].split()[2] == f"00:00:{len(mix) / 24_000:06.3f}"
     buttons = page.find_elements(By.CSS_SELECTOR, "#dialogue-stems button")
     assert [button.text for button in buttons] == ["one WAV", "two WAV"]
     (name_one, one), (name_two, two) = (saved(page, button) for button in buttons)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from duologue.server.settings import ServerSettings
 from tests.server.conftest import Running, running
 from tests.server.test_page import browser, open_page, press, text, until
 from tests.server.test_page_accessibility import check
+from tests.server.test_page_dialogue import KEEP_FILES, READ_FILE
 from tests.tiny import write_tiny_model
 
 if TYPE_CHECKING:
@@ -98,6 +101,20 @@ def test_a_mark_comes_at_its_word_s_own_time(page: WebDriver) -> None:
     });
     """
     assert page.execute_async_script(script) == ["", "", "one", "one", "two", "two", "$5", "$5", "$5"]
+
+
+def test_the_times_can_be_had_as_subtitles(page: WebDriver) -> None:
+    page.execute_script(KEEP_FILES)
+    speak(page, f"{TEXT} Cats & dogs?")
+    page.find_element(By.ID, "say-subtitles").click()
+    name, encoded = page.execute_async_script(READ_FILE, -1)
+    assert name.endswith(".vtt")
+    head, *cues = base64.b64decode(encoded).decode().split("\n\n")
+    assert head == "WEBVTT"
+    assert [cue.splitlines()[1] for cue in cues] == ["Dr. Smith paid $5 — it's 7 already.", "Cats &amp; dogs?"]
+    times = [moment for cue in cues for moment in cue.splitlines()[0].split(" --> ")]
+    assert times == sorted(times)
+    assert all(re.fullmatch(r"00:00:\d\d\.\d\d\d", moment) for moment in times)
 
 
 def test_a_long_text_follows_its_words_inside_its_box(page: WebDriver) -> None:

@@ -129,6 +129,7 @@ def test_held_back_and_side_by_side_speech_has_the_same_words(tiny_model: duolog
         ("at 7:20 then", "at seven twenty then", ["at", "7:20", "7:20", "then"]),
         ("Dr. Who", "Doctor Who", ["Dr.", "Who"]),
         ("one — two", "one — two", ["one", None, "two"]),
+        ("cats & dogs - mice", "cats and dogs - mice", ["cats", "&", "dogs", None, "mice"]),
         ("ends 12", "ends twelve", ["ends", "12"]),
         ("x [note](http://y) z", "x note z", ["x", "[note](http://y)", "z"]),
         ("* first\n* second", "first, second", ["first", "second"]),

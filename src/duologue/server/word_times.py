@@ -16,9 +16,11 @@ import numpy as np
 
 from ..conversation import Reader
 from ..speaking import PlacedSentence, Speech
+from ..text.normalize import SYMBOLS
 from ..timebase import FRAME_SAMPLES, samples_to_seconds
 
 WINDOW = 24  # words that a written word may become, or the other way round
+SPOKEN_SIGNS = frozenset(sign for sign, said in SYMBOLS.items() if any(letter.isalpha() for letter in said))
 Place = tuple[int, int]  # characters of the written text
 
 
@@ -101,7 +103,7 @@ def places(sentences: list[list[str]], text: str) -> list[list[Place | None]]:
     Both are walked along together. Where they differ, the next words that agree are looked for, and the spoken words
     up to there all point at the written ones up to there.
     """
-    written = [(match.span(), key) for match in re.finditer(r"\S+", text) if (key := _key(match[0]))]
+    written = [(match.span(), key) for match in re.finditer(r"\S+", text) if (key := _key(match[0]) or _sign(match[0]))]
     keys = [key for _, key in written]
     where = [(s, w) for s, words in enumerate(sentences) for w, word in enumerate(words) if _key(word)]
     spoken = [_key(sentences[s][w]) for s, w in where]
@@ -139,3 +141,8 @@ def _next_agreement(written: list[str], spoken: list[str]) -> tuple[int, int] | 
 
 def _key(word: str) -> str:
     return "".join(letter for letter in word.casefold() if letter.isalnum())
+
+
+def _sign(word: str) -> str:
+    """A mark that is spoken as a word and equals none, such as "&"; others are silent."""
+    return "".join(letter for letter in word if letter in SPOKEN_SIGNS)

@@ -45,15 +45,16 @@ export async function ask(path, { json, form, body: raw, type, method, signal } 
 export const get = async (path) => (await ask(path)).json();
 
 // Speech as Float32Array chunks, while it is made. `about` gets what the headers say, before the first chunk;
-// `onwords`, where it is given, the words as they begin: { word, start, text_start, text_end }.
-export async function* speak(path, json, { signal, about, onwords }) {
+// `onwords`, where it is given, the words as they begin: { word, start, text_start, text_end }, and `onspoken` in the end
+// all of them, each with its `end`.
+export async function* speak(path, json, { signal, about, onwords, onspoken }) {
   const times = onwords && { stream_format: "sse", word_times: true };
   const response = await ask(path, { json: { ...json, response_format: "pcm", ...times }, signal });
   about(response.headers);
   if (!onwords) return yield* soundOf(response.body);
   for await (const event of eventsOf(response.body)) {
     if (event.type === "speech.audio.error") throw new ServerError(500, event);
-    if (event.words && event.type === "speech.audio.delta") onwords(event.words);
+    if (event.words) (event.type === "speech.audio.done" ? onspoken : onwords)(event.words);
     if (event.audio) yield samplesOf(event.audio);
   }
 }

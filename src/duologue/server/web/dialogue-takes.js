@@ -1,7 +1,8 @@
 // What was spoken of a dialogue: the last take of each line, saved as a mix or voice by voice. Knows no server.
 import { lines, numberOf, voiceOf, wordsOf } from "./dialogue-lines.js";
-import { download, fileName, toInt16, wav, wavOf } from "./files.js";
+import { download, fileName, joined, RATE, toInt16, wav, wavOf } from "./files.js";
 import { stems } from "./stems.js";
+import { vtt } from "./subtitles.js";
 
 const $ = (id) => document.getElementById(id);
 const takes = new WeakMap(); // of a line: { words, voice, name, chunks }
@@ -22,7 +23,7 @@ const spoken = () => lines().map(takeOf).filter(Boolean);
 // What can be saved now: the mix, and each voice alone if there are several.
 export function offer() {
   const names = new Map(spoken().map(({ voice, name }) => [voice, name]));
-  $("dialogue-save").disabled = !names.size;
+  for (const id of ["save", "subtitles"]) $(`dialogue-${id}`).disabled = !names.size;
   $("dialogue-stems").hidden = names.size < 2;
   const shown = [...names].map(([voice, name], i) => `${voice}/${i}/${name}`).join();
   if ($("dialogue-stems").dataset.shown === shown) return; // or the focus would be lost
@@ -38,6 +39,16 @@ export function offer() {
 export function saveMix() {
   download(wav(spoken().flatMap(({ chunks }) => chunks)), "dialogue.wav");
   return lines().filter((item) => !takeOf(item)).map(numberOf);
+}
+
+// The lines with the times that they have in the mix.
+export function saveSubtitles() {
+  let at = 0;
+  download(vtt(spoken().map(({ words, name, chunks }) => {
+    const from = at;
+    at += joined(chunks).length / RATE;
+    return { from, to: at, text: words, voice: name };
+  })), "dialogue.vtt");
 }
 
 function saveStem(voice, name) {

@@ -2,7 +2,7 @@
 import { ask, speak } from "./api.js";
 import * as dialogueLines from "./dialogue-lines.js";
 import { lines, nameOf, voiceOf, wordsOf } from "./dialogue-lines.js";
-import { keepTake, offer, saveMix, takeOf } from "./dialogue-takes.js";
+import { keepTake, offer, saveMix, saveSubtitles, takeOf } from "./dialogue-takes.js";
 import { wav } from "./files.js";
 import { status } from "./parts.js";
 import { Performance, showFigures } from "./performance.js";
@@ -18,6 +18,7 @@ export function start(about) {
   $("dialogue-go").addEventListener("click", () => perform());
   $("dialogue-stop").addEventListener("click", stop);
   $("dialogue-save").addEventListener("click", save);
+  $("dialogue-subtitles").addEventListener("click", saveSubtitles);
 }
 
 export const refresh = () => dialogueLines.refresh();

@@ -44,7 +44,8 @@ export class Performance {
   async take(path, request, began) {
     let headers = null;
     const about = (given) => { headers = given; };
-    for await (const chunk of speak(path, request, { signal: this.abort.signal, about, onwords: this.onwords })) {
+    const { onwords, onspoken, abort: { signal } } = this;
+    for await (const chunk of speak(path, request, { signal, about, onwords, onspoken })) {
       this.firstMs ??= performance.now() - began;
       this.playback.push(chunk);
       this.wave.add(chunk);

@@ -6,6 +6,7 @@ import { play } from "./player.js";
 import { curl, python } from "./snippets.js";
 import { status, voiceCards } from "./parts.js";
 import { ReadAlong } from "./read-along.js";
+import { cuesOf, vtt } from "./subtitles.js";
 import { Wave } from "./wave.js";
 
 const EXAMPLES = [
@@ -37,6 +38,9 @@ export function start(about) {
   $("stop").addEventListener("click", stop);
   $("again").addEventListener("click", () => replay(last));
   for (const button of document.querySelectorAll("[data-download]")) button.addEventListener("click", () => save(button.dataset.download));
+  $("subtitles").addEventListener("click", () => {
+    download(vtt(cuesOf(last.asked.input, last.words)), fileName(last.asked.input, "vtt"));
+  });
   count();
 }
 
@@ -60,10 +64,11 @@ export async function speakNow() {
   if (!asked.input) { status($("status"), "Type something first.", "bad"); $("text").focus(); return; }
   stop();
   const mine = current = new Performance(wave);
-  const words = [];
+  let words = [];
   busy(true, "Thinking about how to say it…");
   reading.show(asked.input);
-  if (server.word_times) mine.onwords = (begun) => { words.push(...begun); if (current === mine) reading.add(begun); };
+  if (server.word_times) mine.onwords = (begun) => { if (current === mine) reading.add(begun); };
+  mine.onspoken = (all) => { words = all; };
   mine.onplayed = (samples) => { if (current === mine) reading.seek(samples); };
   mine.onwait = (text) => { if (current === mine) status($("status"), text); };
   mine.onchunk = () => { status($("status"), "Speaking"); showFigures($("figures"), mine.figures()); };
@@ -98,6 +103,7 @@ function remember(entry) {
   $("curl").textContent = curl(code);
   $("python").textContent = python(code);
   $("result").hidden = false;
+  $("subtitles").hidden = !entry.words.length;
   $("history-box").hidden = history.length < 2;
   $("history").replaceChildren(...history.slice(1).map(historyItem));
 }
