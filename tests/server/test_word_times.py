@@ -141,6 +141,14 @@ def test_spoken_words_find_their_place(written: str, spoken: str, wanted: list[s
     assert [None if place is None else written[slice(*place)] for place in found] == wanted
 
 
+def test_what_follows_a_very_long_word_is_found_again() -> None:
+    written = "pi is 3.1415926 as you know, so there"
+    spoken = "pi is three point " + "one " * 40 + "as you know, so there"
+    (found,) = places([spoken.split()], written)
+    told = [None if place is None else written[slice(*place)] for place in found]
+    assert told == ["pi", "is", *["3.1415926"] * 42, "as", "you", "know,", "so", "there"]
+
+
 def test_words_that_can_t_be_found_point_nowhere() -> None:
     (found,) = places([[f"spoken{n}" for n in range(60)]], " ".join(f"written{n}" for n in range(60)))
     assert found == [None] * 60

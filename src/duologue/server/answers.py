@@ -113,6 +113,7 @@ class BatchItemAnswer(Answer):
     content_type: str | None = None
     audio: str | None = None  # base64
     seed: int | None = None
+    words: list[dict[str, Any]] | None = None  # with their times, if they were asked for
     usage: dict[str, Any] | None = None
     error: ErrorDetail | None = None
 

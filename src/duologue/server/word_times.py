@@ -20,6 +20,7 @@ from ..text.normalize import SYMBOLS
 from ..timebase import FRAME_SAMPLES, samples_to_seconds
 
 WINDOW = 24  # words that a written word may become, or the other way round
+FAR = 120  # the same for an address or digits without end; so far off, two words in a row must agree
 SPOKEN_SIGNS = frozenset(sign for sign, said in SYMBOLS.items() if any(letter.isalpha() for letter in said))
 Place = tuple[int, int]  # characters of the written text
 
@@ -113,6 +114,8 @@ def places(sentences: list[list[str]], text: str) -> list[list[Place | None]]:
     while j < len(spoken):
         skip = _next_agreement(keys[i : i + WINDOW], spoken[j : j + WINDOW])
         if skip is None:
+            skip = _next_agreement(keys[i : i + FAR], spoken[j : j + FAR], run=2)
+        if skip is None:
             if j + WINDOW < len(spoken) or i + WINDOW < len(keys):
                 break
             skip = len(keys) - i, len(spoken) - j  # the end: what is left of both
@@ -130,12 +133,13 @@ def places(sentences: list[list[str]], text: str) -> list[list[Place | None]]:
     return found
 
 
-def _next_agreement(written: list[str], spoken: list[str]) -> tuple[int, int] | None:
-    """How many words to pass in each until they agree again, as few as possible in all."""
+def _next_agreement(written: list[str], spoken: list[str], run: int = 1) -> tuple[int, int] | None:
+    """How many words to pass in each until so many in a row agree again, as few as possible in all."""
     for total in range(len(written) + len(spoken) - 1):
         for behind in range(max(0, total - len(spoken) + 1), min(total, len(written) - 1) + 1):
-            if written[behind] == spoken[total - behind]:
-                return behind, total - behind
+            ahead = total - behind
+            if written[behind : behind + run] == spoken[ahead : ahead + run]:
+                return behind, ahead
     return None
 
 
