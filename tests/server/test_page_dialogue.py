@@ -14,7 +14,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.server.conftest import Running
+from tests.server.conftest import Running, Serve
 from tests.server.test_page import browser, open_page, press, text, until
 from tests.server.test_page_accessibility import check
 
@@ -189,6 +189,25 @@ def test_a_line_is_spoken_anew_with_the_lines_before_it_in_mind_or_without(page:
     page.find_element(By.ID, "with-context").click()
     perform(page, part(page, 2, "play"))
     assert asked(page) == ["speech"]
+
+
+def test_a_line_that_is_too_long_to_be_heard_is_told_as_words(browser: WebDriver, serve: Serve) -> None:
+    open_page(browser, f"{serve(max_heard_seconds=0.1).url}/#dialogue")
+    write(browser, "First.", "Second.", "Third.")
+    perform(browser, part(browser, 2, "play"))
+    perform(browser, part(browser, 2, "play"))
+    assert asked(browser) == ["conversations", "hear", "say"]
+
+
+def test_a_voice_that_is_gone_takes_what_it_spoke_with_it(page: WebDriver) -> None:
+    perform(page, page.find_element(By.ID, "dialogue-go"))
+    assert page.find_element(By.ID, "dialogue-stems").is_displayed()
+    page.execute_async_script(
+        "const done = arguments[0], lines = document.querySelectorAll('#lines select');"
+        "for (const option of document.querySelectorAll('#lines option[value=two]')) option.remove();"
+        "import('/page/dialogue.js').then(({ refresh }) => { refresh(); done(); });"
+    )
+    assert not page.find_element(By.ID, "dialogue-stems").is_displayed()
 
 
 def test_what_was_written_anew_is_left_out_and_that_is_said(page: WebDriver) -> None:

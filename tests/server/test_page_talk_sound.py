@@ -123,6 +123,25 @@ def test_a_hidden_page_says_that_it_still_listens(browser: WebDriver, talker: Ru
     until(lambda: state(browser) == "ready")
 
 
+def test_a_hidden_page_says_what_goes_on_now_and_not_what_did(
+    browser: WebDriver, talker: Running, stub: StubLanguageModel
+) -> None:
+    open_page(browser, f"{talker.url}/#talk")
+    usual = browser.title
+    hide = "Object.defineProperty(document, 'hidden', { value: arguments[0], configurable: true });"
+    tell = "document.dispatchEvent(new Event('visibilitychange')); return document.title"
+    webdriver.ActionChains(browser).key_down(Keys.SPACE).perform()
+    until(lambda: state(browser) == "listening")
+    webdriver.ActionChains(browser).pause(1).perform()
+    assert browser.execute_script(hide + tell, True) == usual, "what was held is let go, so nobody listens"
+    until(lambda: browser.title == f"● It still speaks – {usual}", 60)
+    until(lambda: browser.title == usual, 60)
+    browser.execute_script(hide + tell, False)
+    assert text(browser, "talk-status") == "While you were away it still spoke."
+    webdriver.ActionChains(browser).key_up(Keys.SPACE).perform()
+    browser.find_element(By.ID, "talk-forget").click()
+
+
 def test_holding_ends_when_the_page_loses_the_keyboard(
     browser: WebDriver, talker: Running, stub: StubLanguageModel
 ) -> None:

@@ -82,6 +82,23 @@ def test_playing_again_marks_them_again_and_stopping_leaves_the_mark(page: WebDr
     assert [*marks["said"], *marks["now"]] == WORDS[: len(marks["said"]) + 1]
 
 
+def test_playing_again_twice_at_once_sounds_once(page: WebDriver) -> None:
+    speak(page, TEXT)
+    script = """
+    const sounding = window.sounding = new Set();
+    const { connect, disconnect } = AudioNode.prototype;
+    const { prototype } = AudioWorkletNode;
+    prototype.connect = function (...to) { sounding.add(this); return connect.apply(this, to); };
+    prototype.disconnect = function (...to) { sounding.delete(this); return disconnect.apply(this, to); };
+    for (const press of [1, 2]) document.getElementById("say-again").click();
+    """
+    page.execute_script(script)
+    until(lambda: page.execute_script("return window.sounding.size") == 1, 1)
+    assert not page.find_element(By.ID, "say-stop").get_attribute("disabled")
+    press(page, Keys.ESCAPE)
+    until(lambda: page.execute_script("return window.sounding.size") == 0, 1)
+
+
 def test_a_mark_comes_at_its_word_s_own_time(page: WebDriver) -> None:
     script = """
     const done = arguments[0];

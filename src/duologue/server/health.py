@@ -62,6 +62,7 @@ async def server(here: Here) -> dict[str, Any]:
             "max_characters": here.settings.max_characters,
             "max_upload_bytes": here.settings.max_upload_bytes,
             "max_voice_seconds": here.settings.max_voice_seconds,
+            "max_heard_seconds": here.settings.max_heard_seconds,
             "max_streams": here.settings.max_streams,
             "context_seconds": frames_to_seconds(here.model.config.backbone.max_positions),  # of sound, words aside
             "realtime_idle_seconds": here.settings.realtime_idle_seconds,

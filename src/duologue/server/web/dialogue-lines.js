@@ -26,6 +26,7 @@ export function start(about, handlers) {
 
 export function refresh() {
   for (const select of $("lines").querySelectorAll("select")) voiceOptions(select, server.voices, select.value);
+  on.change(); // a line whose voice is gone has another one now
 }
 
 // Those with words, in order.

@@ -3,7 +3,7 @@ import { ask, speak } from "./api.js";
 import * as dialogueLines from "./dialogue-lines.js";
 import { lines, nameOf, voiceOf, wordsOf } from "./dialogue-lines.js";
 import { keepTake, offer, saveMix, saveSubtitles, takeOf } from "./dialogue-takes.js";
-import { wav } from "./files.js";
+import { RATE, wav } from "./files.js";
 import { status } from "./parts.js";
 import { Performance, showFigures } from "./performance.js";
 import { Wave } from "./wave.js";
@@ -81,7 +81,8 @@ async function catchUp(mine, before) {
     const form = new FormData();
     form.set("text", take.words);
     form.set("speaker", speakerOf(mine.conversation, take.voice));
-    form.set("audio", wav(take.chunks), "line.wav");
+    const samples = take.chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (samples <= server.limits.max_heard_seconds * RATE) form.set("audio", wav(take.chunks), "line.wav"); // else words alone
     await ask(path, { form, signal: mine.abort.signal });
   }
 }

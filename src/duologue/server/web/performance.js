@@ -13,6 +13,7 @@ export class Performance {
 
   async open() {
     await unlock();
+    this.abort.signal.throwIfAborted(); // stopped before there was anything to stop
     this.wave.clear();
     this.playback = new Playback();
     this.playback.addEventListener("progress", () => {
@@ -28,6 +29,9 @@ export class Performance {
     const waiting = setInterval(() => this.tellQueue(), 1_000);
     try {
       return await this.take(path, request, began);
+    } catch (error) {
+      this.playback.end(); // what came is heard, and then its player goes
+      throw error;
     } finally {
       clearInterval(waiting);
       this.makingMs = (this.makingMs ?? 0) + performance.now() - began;

@@ -131,13 +131,17 @@ async function compare(entry) {
 // Returns whether it was heard to its end.
 async function replay(entry, told = "Playing") {
   stop();
+  const mine = current = { stop: () => mine.playback?.stop() };
   wave.clear();
   for (const chunk of entry.chunks) wave.add(chunk);
   reading.show(entry.asked.input);
   reading.add(entry.words);
   showFigures($("figures"), entry.figures);
-  const playback = await play(joined(entry.chunks));
-  const mine = current = { stop: () => playback.stop() };
+  const playback = mine.playback = await play(joined(entry.chunks));
+  if (current !== mine) { // pressed again before it began
+    playback.stop();
+    return false;
+  }
   playback.addEventListener("progress", () => {
     if (current !== mine) return;
     wave.seek(playback.played);
