@@ -65,6 +65,15 @@ def test_words_point_into_the_text_as_it_was_written(server: Running) -> None:
     assert written == ["Dr.", "Smith", "paid", "$5.", "$5.", "It's", "7", "already,", "isn't", "it?", "Yes."]
 
 
+def test_white_space_around_the_text_moves_no_word(server: Running) -> None:
+    padded = f" \n {TEXT} "
+    with server.client() as client:
+        told, plain = events(client, input=padded), events(client)
+    assert np.array_equal(sound_of(told), sound_of(plain))
+    written = [padded[word["text_start"] : word["text_end"]] for word in told[-1]["words"]]
+    assert written == [TEXT[word["text_start"] : word["text_end"]] for word in plain[-1]["words"]]
+
+
 def test_speed_moves_the_times_and_a_conversation_has_them_too(server: Running) -> None:
     with server.client() as client:
         usual, fast = (events(client, speed=speed)[-1]["words"] for speed in (1.0, 2.0))

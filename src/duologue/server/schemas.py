@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from .tempo import FASTEST, SLOWEST
 
 FormatName = Literal["mp3", "opus", "aac", "flac", "wav", "pcm", "ogg", "webm"]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def _with_words(text: str) -> str:
+    if not text.strip():
+        raise ValueError("there is nothing to speak")
+    return text
+
+
+Text = Annotated[
+    str, StringConstraints(min_length=1), AfterValidator(_with_words)
+]  # as it came: word times point into it
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
