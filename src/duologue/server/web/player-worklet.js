@@ -12,7 +12,11 @@ class Player extends AudioWorkletProcessor {
     this.blocks = 0;
     this.port.onmessage = ({ data }) => {
       if (data.end) this.ended = true;
-      else {
+      else if (data.stop) { // or it would run as long as the page
+        this.chunks = [];
+        this.queued = 0;
+        this.ended = true;
+      } else {
         this.chunks.push(data.samples);
         this.queued += data.samples.length;
       }

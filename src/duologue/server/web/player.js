@@ -62,6 +62,8 @@ export class Playback extends EventTarget {
   }
 
   close() {
+    this.node.port.onmessage = null;
+    this.node.port.postMessage({ stop: true });
     this.node.disconnect();
     this.gain.disconnect();
     this.resolve();
