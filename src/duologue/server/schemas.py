@@ -25,9 +25,8 @@ def _with_words(text: str) -> str:
     return text
 
 
-Text = Annotated[
-    str, StringConstraints(min_length=1), AfterValidator(_with_words)
-]  # as it came: word times point into it
+# White space around it stays: word times point into the text as it came.
+Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_with_words)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
