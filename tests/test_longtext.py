@@ -78,6 +78,18 @@ def test_speech_is_not_cut_inside_words() -> None:
     assert np.array_equal(join([sentence, sentence])[: len(sentence) - 4800], sentence[: len(sentence) - 4800])
 
 
+def test_a_cut_may_lie_within_the_next_sentence_s_own_silence() -> None:
+    joiner = SentenceJoiner()
+    first = len(joiner.push(spoken(0.5, 0)))
+    joiner.push(silence(0.1))
+    joiner.next_sentence()
+    came = joiner.taken
+    joined = joiner.push(np.concatenate([silence(1.0), spoken(0.5, 1)]))
+    assert came - joiner.removed < first, "its first frame would fall into the sentence before"
+    assert joiner.seam == first + int(0.2 * RATE), "but nothing of it is heard before the cut"
+    assert np.array_equal(joined[joiner.seam - first + int(0.2 * RATE) :], spoken(0.5, 1))
+
+
 @settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(0, 0.6), st.floats(0.05, 0.3), st.floats(0, 0.6)), min_size=1, max_size=4))
 def test_it_is_known_where_each_sentence_lies(sentences: list[tuple[float, float, float]]) -> None:

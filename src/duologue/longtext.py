@@ -31,6 +31,7 @@ class SentenceJoiner:
         self.joining = False  # a sentence was announced and hasn't sounded yet
         self.taken = 0  # samples that came
         self.removed = 0  # of them, samples that were cut out
+        self.seam = 0  # where the last cut lies in what leaves; what was cut out behind it would have been heard there
 
     def push(self, samples: Samples) -> Samples:
         """Take in samples (N,); returns those that may leave."""
@@ -64,8 +65,9 @@ class SentenceJoiner:
         surplus = quiet - self._pause
         if surplus <= 0 or self._pause < 2 * FADE:
             return held
-        self.removed += surplus
         cut = self._pause // 2
+        self.seam = self.taken - self.removed - len(held) + cut
+        self.removed += surplus
         before, after = held[: cut + FADE], held[cut + surplus :]
         ramp = np.linspace(0.0, 1.0, FADE, dtype=np.float32)
         blend = before[cut:] * (1 - ramp) + after[:FADE] * ramp

@@ -87,6 +87,7 @@ class PlacedSentence:
 
     sentence: Sentence
     start: int  # sample at which its first frame falls
+    seam: int  # sample at which the last cut before it lies: no frame of it is heard sooner
     frames: int  # of it that were joined so far
     pointers: Sequence[int] | None  # (frames or more,) with aligned text
 
@@ -273,7 +274,7 @@ class Speech:
         if not joiner.joining:
             start, frames = attempt.start - joiner.removed, (joiner.taken - attempt.start) // FRAME_SAMPLES
             pointers = None if attempt.utterance.pointer is None else attempt.utterance.pointers
-            self.placed[index] = PlacedSentence(self.sentences[index], start, frames, pointers)
+            self.placed[index] = PlacedSentence(self.sentences[index], start, joiner.seam, frames, pointers)
         return out
 
     def _attempt(self, index: int, number: int, frames_left: int | None) -> _Attempt:

@@ -6,6 +6,7 @@ import base64
 import json
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ import duologue
 from duologue.reading import PhoneReader
 from duologue.server.settings import ServerSettings
 from duologue.server.word_times import WordTimes, places
+from duologue.speaking import PlacedSentence
 from tests.server.conftest import Running, running
 from tests.tiny import write_tiny_model
 
@@ -119,6 +121,17 @@ def test_times_are_the_pointer_s(tiny_model: duologue.Model) -> None:
         own = np.flatnonzero(belongs == number)
         first = next(frame for frame, unit in enumerate(placed.pointers) if unit >= own[0])
         assert word.start == pytest.approx(first * 0.08)
+
+
+def test_no_word_begins_before_its_sentence_is_heard() -> None:
+    reader = PhoneReader()
+    (sentence,) = reader.sentences("One two.", 0, "american", True)
+    units = list(range(len(sentence.ids)))  # a frame each
+    placed = PlacedSentence(sentence, start=-4_800, seam=2_400, frames=len(units), pointers=units)
+    speech: Any = SimpleNamespace(placed={0: placed}, sentences=[sentence], accent="american")
+    one, two = WordTimes(reader, "One two.").spoken(speech, 1.0)
+    assert one.start == 0.1
+    assert one.start <= one.end <= two.start < two.end
 
 
 def test_held_back_and_side_by_side_speech_has_the_same_words(tiny_model: duologue.Model) -> None:

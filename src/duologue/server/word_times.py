@@ -83,7 +83,8 @@ class WordTimes:
 
         def seconds(unit: int) -> float:
             """When the speech comes to this phone, or its end so far."""
-            return samples_to_seconds(max(0, placed.start + int(np.searchsorted(units, unit)) * FRAME_SAMPLES)) / speed
+            sample = placed.start + int(np.searchsorted(units, unit)) * FRAME_SAMPLES
+            return samples_to_seconds(max(placed.seam, sample)) / speed
 
         for number, word in enumerate(placed.sentence.text.split()):
             own = np.flatnonzero(belongs == number)
