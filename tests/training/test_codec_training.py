@@ -150,7 +150,8 @@ def test_a_refinement_may_deepen_the_decoder_and_listen(trained, shards, tmp_pat
     better = load_mimi(tmp_path / "run" / "codec.safetensors")
     assert better.config.spectral.decoder_blocks == 3 and fingerprint(better) == fingerprint(codec)
     assert better.decoder.blocks[2].scale.abs().max() > 0, "the added blocks learn"
-    assert all(row["hearing"] > 0 for row in read_curves(tmp_path / "run" / "curves.csv") if "hearing" in row)
+    heard = [row["hearing"] for row in read_curves(tmp_path / "run" / "curves.csv") if "hearing" in row]
+    assert len(heard) == 3 and min(heard) > 0
 
 
 def test_a_listener_learns_phones_and_tells_a_clip_from_another(shards, recipe):

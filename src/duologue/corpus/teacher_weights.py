@@ -28,7 +28,7 @@ Weights = dict[str, np.ndarray]
 def cut_front(model: Path) -> Path:
     """Write the part of the graph that FRONT_OUTPUTS need beside `model`, once and atomically."""
     target = model.with_name(model.stem + "-front.onnx")
-    if target.exists():
+    if target.exists() and target.stat().st_mtime >= model.stat().st_mtime:  # not another model's of this name
         return target
     import onnx
     from onnx import helper
