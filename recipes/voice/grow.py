@@ -2,6 +2,8 @@
 
     python recipes/voice/grow.py --data DIR --minutes 150 [--corpus-hours 12] [--codec-from FILE | --keep-codec]
 
+With --keep-codec the encoder and the codebooks stay, so that codes of earlier days do; only the decoder goes on.
+
 Everything lies in DIR and is found again there: call it again after any interruption, also after `kill -9`, and it goes
 on. It runs at low priority. Of the time given, shares go to making speech, the codec, and the speech model; what an
 earlier call finished takes none. The end is DIR/package, a whole model folder, and the figures of it; nothing in
@@ -48,6 +50,11 @@ class Plan:
         """The codec whose codes the speech model learns."""
         return EMBEDDED / "codec.safetensors" if self.keep_codec else self.data / "codec.safetensors"
 
+    @property
+    def sounding(self) -> Path:
+        """The same codes' best decoder."""
+        return self.data / "refined" / "codec.safetensors" if self.keep_codec else self.codec
+
 
 def main(given: list[str] | None = None) -> None:
     """Run what is left of the plan."""
@@ -68,7 +75,9 @@ def main(given: list[str] | None = None) -> None:
     left = shares_left(plan)
     prepare_teacher(plan)
     make_corpus(plan, left.get("corpus", 0.0))
-    if not plan.keep_codec:
+    if plan.keep_codec:
+        refine_decoder(plan, left.get("codec", 0.0))
+    else:
         train_codec(plan, left.get("codec", 0.0))
     encode(plan)
     train_csm(plan, left.get("csm", 0.0))
@@ -77,7 +86,8 @@ def main(given: list[str] | None = None) -> None:
 
 def shares_left(plan: Plan) -> dict[str, float]:
     """Minutes for each part that is not done: the shares of the others fall to them."""
-    done = {"corpus": hours_made(plan) >= plan.corpus_hours, "codec": plan.keep_codec or plan.codec.exists()}
+    codec = (plan.data / "refined" / "done") if plan.keep_codec else plan.codec
+    done = {"corpus": hours_made(plan) >= plan.corpus_hours, "codec": codec.exists()}
     open_shares = {name: share for name, share in SHARES.items() if not done.get(name)}
     total = sum(open_shares.values())
     minutes = {name: plan.minutes * share / total for name, share in open_shares.items()}
@@ -111,12 +121,37 @@ def prepare_teacher(plan: Plan) -> None:
 
 def make_corpus(plan: Plan, minutes: float) -> None:
     """Makers, one a process, until there is enough speech or the time is over."""
-    if not minutes:
-        return
+    if minutes:
+        wait(start_makers(plan, plan.processes), minutes, lambda: hours_made(plan) >= plan.corpus_hours)
+
+
+def start_makers(plan: Plan, count: int) -> list[subprocess.Popen[bytes] | None]:
+    """Processes that make speech until they are stopped."""
     words = (plan.data / "teacher" / "bin" / "python", "-m", "duologue.corpus.synthesize", "--first", FIRST_SHARD,
              "--shards", 10_000, "--out", plan.data / "shards", "--voices", plan.data / "package_voices")  # fmt: skip
-    makers = [start(plan, *words) for _ in range(plan.processes)]
-    wait(makers, minutes, lambda: hours_made(plan) >= plan.corpus_hours)
+    return [start(plan, *words) for _ in range(count)]
+
+
+def refine_decoder(plan: Plan, minutes: float) -> None:
+    """A better decoder for the same codes, in one process: at a high rate, then down a cosine. Others make speech."""
+    run_folder, recipe = plan.data / "refined", plan.data / "codec_refine.json"
+    if (run_folder / "done").exists():
+        return
+    values = json.loads((HERE / "codec_refine.json").read_text(encoding="utf-8"))
+    values |= {"shards": str(plan.data / "shards"), "prepared": str(plan.data / "prepared")}
+    words = ("duologue", "train", "refine", "--config", recipe, "--codec", plan.codec_from, "--run", run_folder)
+    makers = start_makers(plan, plan.processes - 1)
+    ending = run_folder / "ending"
+    if not ending.exists():
+        write(plan, recipe, values | {"steps": 1_000_000})
+        wait([start(plan, *words)], minutes * 0.6, lambda: False)
+        write(plan, recipe, values | {"steps": newest_step(run_folder / "checkpoints") + values["decay_steps"]})
+        if not plan.dry:
+            ending.touch()
+    run(plan, *words)
+    wait(makers, 0.0, lambda: True)
+    if not plan.dry:
+        (run_folder / "done").touch()
 
 
 def train_codec(plan: Plan, minutes: float) -> None:
@@ -173,7 +208,7 @@ def package(plan: Plan) -> None:
     release = plan.data / "release"
     if not plan.dry:
         release.mkdir(exist_ok=True)
-        shutil.copyfile(plan.codec, release / "codec.safetensors")
+        shutil.copyfile(plan.sounding, release / "codec.safetensors")
         for name in ("csm.safetensors", "csm.json"):
             shutil.copyfile(plan.data / "csm" / "export" / name, release / name)
     figures = plan.data / "voice.json"

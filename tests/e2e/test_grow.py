@@ -44,7 +44,7 @@ def test_every_step_is_a_command_that_exists(tmp_path: Path, keep: bool) -> None
     for words in ours:
         understood(words)
     verbs = [" ".join(words[:2]) for words in ours]
-    assert ("train codec" in verbs) is not keep
+    assert ("train codec" in verbs) is not keep and ("train refine" in verbs) is keep
     assert verbs[-4:] == ["corpus shift", "corpus shift", "train csm", "evaluate voice"]
     assert not list(tmp_path.iterdir()), "a dry run leaves nothing"
 
