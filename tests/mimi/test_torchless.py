@@ -86,7 +86,7 @@ def test_codes_become_the_same_sound(name: str, codecs: dict[str, tuple[SoundCod
     codes = random_codes(plain.config, 4 if name == "spectral" else 60)
     expected = plain.decode(codes)
     assert np.abs(expected).max() > 0.01
-    np.testing.assert_allclose(torchless.decode(codes), expected, atol=1e-4)
+    np.testing.assert_allclose(torchless.decode(codes), expected, atol=3e-4)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

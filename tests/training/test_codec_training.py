@@ -284,7 +284,7 @@ def test_distances_are_zero_for_equal_and_grow_with_difference():
 
 def test_two_processes_take_the_steps_of_one(recipe, tmp_path):
     """Same crops, same codebooks: the loss curve doesn't depend on how many processes share the batch."""
-    whole = dataclasses.replace(recipe, crops=4, steps=10, checkpoint_every=5)
+    whole = dataclasses.replace(recipe, crops=4, steps=10, checkpoint_every=5, log_every=1)
     runs = {"one": (whole, 1), "two": (dataclasses.replace(whole, crops=2), 2)}
     for name, (config, processes) in runs.items():
         path = tmp_path / f"{name}.json"
@@ -294,9 +294,17 @@ def test_two_processes_take_the_steps_of_one(recipe, tmp_path):
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         subprocess.run(list(map(str, command)), env=environment, check=True, capture_output=True, timeout=200)
     alone, shared = (read_curves(tmp_path / name / "curves.csv") for name in runs)
-    for name in ("mel", "linear", "norm", "val_mel", "perplexity0", "perplexity2"):
+    # The last bits of a product depend on the batch's size on some CPUs. While nothing is quantized that stays small;
+    # then a vector between two centroids falls to the other, and two runs drift apart: slowly, where nothing is wrong.
+    plain = recipe.plain_steps
+    for name, exact, drifting in (
+        ("mel", 2e-3, 0.01), ("linear", 2e-3, 0.01), ("norm", 2e-3, 0.5), ("commitment", 5e-3, 0.3),
+        ("val_mel", 0.01, 0.01), ("perplexity0", 0.05, 0.05), ("perplexity2", 0.05, 0.05),
+    ):  # fmt: skip
         ours, theirs = ([row[name] for row in rows if name in row] for rows in (alone, shared))
-        assert ours and ours == pytest.approx(theirs, rel=2e-3), name
+        first = plain if name in ("mel", "linear", "norm") else 1
+        assert len(ours) >= 2 and ours[:first] == pytest.approx(theirs[:first], rel=exact), name
+        assert ours == pytest.approx(theirs, rel=drifting), name
     assert "10 steps planned" in (tmp_path / "two" / "MODEL_CARD.md").read_text()
 
 
