@@ -30,7 +30,7 @@ EMBEDDED = HERE.parents[1] / "src" / "duologue" / "weights" / "embedded"
 SHARES = {"corpus": 0.35, "codec": 0.3, "csm": 0.35}
 VOICE_PACKS = "kokoro-js@1.2.1"
 SHARD_HOURS = 0.08
-FIRST_SHARD = 80  # the numbers below are in codes/, made by the codec of 2026-11-22
+FIRST_SHARD = 97  # the numbers below are in codes/
 
 
 @dataclass(frozen=True)
