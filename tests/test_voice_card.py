@@ -43,4 +43,4 @@ def test_further_evaluations_join(card, tmp_path):
     (tmp_path / "pronunciation.json").write_text(json.dumps(found))
     told = card._figures(tmp_path / "voice.json")
     assert "### 120 sentences" in told and "heart 75.0 %" in told and "90.6 % of known cases" in told
-    assert "flite" not in told
+    assert "flite 75.0" not in told

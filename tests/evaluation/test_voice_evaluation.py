@@ -38,9 +38,8 @@ def test_silence_and_length():
     word = np.concatenate([np.zeros(12_000), 0.3 * np.ones(14_400), np.zeros(12_000)]).astype(np.float32)
     assert speech_seconds(word) == pytest.approx(0.6, abs=0.02), "silence around a word isn't speech"
     assert speech_seconds(np.zeros(100, np.float32)) == 0
-    assert (
-        0.6 < expected_seconds("Help!") < 0.9 < 2.0 < expected_seconds("Well, the old clock struck nine, I think.") < 4
-    )
+    assert 0.4 < expected_seconds("Help!") < 0.8
+    assert 1.8 < expected_seconds("Well, the old clock struck nine, I think.") < 4
 
 
 def test_the_command_writes_its_figures(tmp_path):

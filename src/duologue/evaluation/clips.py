@@ -21,11 +21,11 @@ from .wer import WordErrors
 
 SILENCE_WINDOW = RATE_HZ // 50  # 20 ms
 SILENCE_LEVEL = 0.01  # of the clip's peak
-# How long the teacher speaks, fitted to 5,672 turns: seconds, a phone, a mark of punctuation within. All of them took
-# between 0.61 and 1.56 times of that.
-SPEECH_SECONDS, PHONE_SECONDS, PAUSE_SECONDS = 0.48, 0.080, 0.148
+# How long the teacher speaks, fitted to 744 turns: seconds, a phone, a mark of punctuation within. All but two took
+# between 0.74 and 1.9 times of that.
+SPEECH_SECONDS, PHONE_SECONDS, PAUSE_SECONDS = 0.29, 0.070, 0.164
 STRESS, PAUSES = "ˈˌ", ",.;:!?—…"
-LENGTH_RANGE = (0.6, 1.7)  # of the expected duration, that count as the right length
+LENGTH_RANGE = (0.6, 1.9)  # of the expected duration, that count as the right length
 
 
 @dataclass
