@@ -6,7 +6,7 @@ With --keep-codec the encoder and the codebooks stay, so that codes of earlier d
 
 Everything lies in DIR and is found again there: call it again after any interruption, also after `kill -9`, and it goes
 on. It runs at low priority. Of the time given, shares go to making speech, the codec, and the speech model; what an
-earlier call finished takes none. The end is DIR/package, a whole model folder, and the figures of it; nothing in
+earlier call finished takes none. The end is DIR/package_model, a whole model folder, and the figures of it; nothing in
 src/ is touched until you copy it there. `--dry-run` says what would be done.
 """
 
@@ -141,15 +141,17 @@ def refine_decoder(plan: Plan, minutes: float) -> None:
     values |= {"shards": str(plan.data / "shards"), "prepared": str(plan.data / "prepared")}
     words = ("duologue", "train", "refine", "--config", recipe, "--codec", plan.codec_from, "--run", run_folder)
     makers = start_makers(plan, plan.processes - 1)
-    ending = run_folder / "ending"
-    if not ending.exists():
-        write(plan, recipe, values | {"steps": 1_000_000})
-        wait([start(plan, *words)], minutes * 0.6, lambda: False)
-        write(plan, recipe, values | {"steps": newest_step(run_folder / "checkpoints") + values["decay_steps"]})
-        if not plan.dry:
-            ending.touch()
-    run(plan, *words)
-    wait(makers, 0.0, lambda: True)
+    try:
+        ending = run_folder / "ending"
+        if not ending.exists():
+            write(plan, recipe, values | {"steps": 1_000_000})
+            wait([start(plan, *words)], minutes * 0.6, lambda: False)
+            write(plan, recipe, values | {"steps": newest_step(run_folder / "checkpoints") + values["decay_steps"]})
+            if not plan.dry:
+                ending.touch()
+        run(plan, *words)
+    finally:
+        wait(makers, 0.0, lambda: True)
     if not plan.dry:
         (run_folder / "done").touch()
 
