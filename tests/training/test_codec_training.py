@@ -154,6 +154,35 @@ def test_a_refinement_may_deepen_the_decoder_and_listen(trained, shards, tmp_pat
     assert len(heard) == 3 and min(heard) > 0
 
 
+def test_two_processes_refine_as_one_with_whisper_listening(trained, shards, tmp_path):
+    recipe, folder = trained
+    save_codec(codec_of_run(folder, recipe.mimi), tmp_path / "codec.safetensors", half=True)
+    plan = DecoderRefinement(
+        str(shards), recipe.prepared, steps=2, crops=2, crop_seconds=0.64, decay_steps=1, judge_from=0,
+        judge_channels=16, judge_seconds=0.32, hearing_weight=0.5, listener="whisper", checkpoint_every=2, log_every=1,
+        precision="float32",
+    )  # fmt: skip
+    runs = {}
+    for processes in (1, 2):
+        config = tmp_path / f"{processes}.json"
+        config.write_text(json.dumps(to_dict(dataclasses.replace(plan, crops=2 // processes))))
+        words = ("--config", config, "--codec", tmp_path / "codec.safetensors", "--run", tmp_path / str(processes))
+        command = [
+            sys.executable,
+            "-m",
+            "duologue.training.codec_refine",
+            *map(str, words),
+            "--processes",
+            str(processes),
+        ]
+        subprocess.run(command, check=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        runs[processes] = read_curves(tmp_path / str(processes) / "curves.csv")
+    for alone, shared in zip(runs[1][:2], runs[2][:2], strict=True):
+        assert alone["mel"] == pytest.approx(shared["mel"], rel=2e-3)
+        assert alone["judge"] == pytest.approx(shared["judge"], rel=2e-2)
+        assert alone["hearing"] == pytest.approx(shared["hearing"], rel=0.25), "spreads are of each process's crops"
+
+
 def test_a_listener_learns_phones_and_tells_a_clip_from_another(shards, recipe):
     corpus = CropCorpus(shards, Path(recipe.prepared), 1920 * 8)
     corpus.use(corpus.available())

@@ -32,11 +32,16 @@ def codec(
 
 
 @train.command()
-def refine(config: Config, codec: Annotated[Path, typer.Option(help="A frozen codec's file.")], run: RunFolder) -> None:
+def refine(
+    config: Config,
+    codec: Annotated[Path, typer.Option(help="A frozen codec's file.")],
+    run: RunFolder,
+    processes: Processes = 1,
+) -> None:
     """Go on training a codec's decoder, against discriminators; its codes stay valid."""
     from ..training.codec_refine import main
 
-    main(_words(config=config, codec=codec, run=run))
+    main(_words(config=config, codec=codec, run=run, processes=processes))
 
 
 @train.command()

@@ -1,9 +1,11 @@
 """`python -m duologue.training.codec_refine --config FILE --codec FILE --run DIR`: a better decoder for the same codes.
 
 The encoder and the codebooks of `--codec` stay as they are, so a language model trained on its codes stays valid. The
-decoder side, which `decoder_blocks` may deepen, goes on with the spectral losses, with what a listener for phones hears
-if that has a weight, and, after `judge_from` steps, plays against discriminators on cuts.
+decoder side, which `decoder_blocks` may deepen, goes on with the spectral losses, with what a listener hears (a reader
+of phones that learns beside it, or Whisper's encoder) if that has a weight, and, after `judge_from` steps, plays
+against discriminators on cuts.
 Resumes like the codec run; every checkpoint also writes `codec.safetensors` with the averaged decoder into the run.
+With `--processes N` each step is shared: all draw the same crops, each works on its part, gradients are averaged.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +21,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.distributed as distributed
 from torch import Tensor, nn
 
 from ..configuration import from_dict, to_dict
@@ -34,7 +38,9 @@ from .discriminators import Discriminators, feature_distance, fooling_loss, judg
 from .discriminators_bands import BandDiscriminators
 from .listener import Listener, hearing_distance, reading_loss, reading_right
 from .loop_log import CurveLog, draw_curves, eta
+from .parallel import Group, relaunch
 from .precision import Precision, autocast, explain
+from .whisper_listener import WhisperListener, difference_heard
 
 PANELS = {
     "spectra": ["mel", "linear", "val_mel"],
@@ -52,7 +58,7 @@ class DecoderRefinement:
     loss: LossWeights = field(default_factory=LossWeights)
     seed: int = 1
     steps: int = 4_000
-    crops: int = 6
+    crops: int = 6  # per process and step
     crop_seconds: float = 1.28
     rate: float = 3e-4
     final_rate: float = 2e-5
@@ -67,7 +73,8 @@ class DecoderRefinement:
     judge_seconds: float = 0.48  # cut that they see
     fool_weight: float = 0.06
     feature_weight: float = 0.15
-    hearing_weight: float = 0.0  # of the difference to a listener for phones
+    hearing_weight: float = 0.0  # of the difference to a listener
+    listener: Literal["phones", "whisper"] = "phones"  # which: learns here from the teacher's durations, or tiny.en
     listener_rate: float = 1e-3
     decoder_blocks: int | None = None  # more than the codec has: the further ones start silent
     checkpoint_every: int = 200
@@ -78,15 +85,16 @@ class DecoderRefinement:
 class Refinement:
     """The state of a refinement and the step that moves it."""
 
-    def __init__(self, config: DecoderRefinement, codec: Mimi, folder: Path) -> None:
-        self.config, self.folder = config, folder
+    def __init__(self, config: DecoderRefinement, codec: Mimi, folder: Path, group: Group) -> None:
+        self.config, self.folder, self.group = config, folder, group
         torch.manual_seed(config.seed)
         self.fingerprint = fingerprint(codec)
         codec = deepened(codec, config.decoder_blocks)
         self.model = _learning(codec)
         kind = BandDiscriminators if config.judges == "bands" else Discriminators
         self.judges = kind(config.judge_channels)
-        self.listener = Listener()
+        self.listener = Listener() if config.hearing_weight and config.listener == "phones" else None
+        self.whisper = WhisperListener() if config.hearing_weight and config.listener == "whisper" else None
         self.averaged = _learning(codec)
         self.average = AveragedWeights(self.averaged, config.average)
         self.parts = decoder_side(self.model.codec)
@@ -98,9 +106,10 @@ class Refinement:
             self.parameters(), lr=config.rate, betas=(0.8, 0.99), weight_decay=1e-3, fused=True
         )
         self.judge = torch.optim.AdamW(self.judges.parameters(), lr=config.judge_rate, betas=(0.8, 0.99), fused=True)
-        self.reader = torch.optim.AdamW(
-            self.listener.parameters(), lr=config.listener_rate, weight_decay=0.02, fused=True
-        )
+        self.reader: torch.optim.Optimizer | None = None
+        if self.listener is not None:
+            heard = self.listener.parameters()
+            self.reader = torch.optim.AdamW(heard, lr=config.listener_rate, weight_decay=0.02, fused=True)
         shards, prepared = Path(config.shards).expanduser(), Path(config.prepared).expanduser()
         self.corpus = CropCorpus(shards, prepared, int(config.crop_seconds * 24_000))
         self.step = 0
@@ -113,7 +122,7 @@ class Refinement:
         """Take up the newest checkpoint, if there is one. Raises InputError if it belongs to another codec."""
         path = latest_checkpoint(self.folder / "checkpoints")
         if path is None:
-            self.corpus.use(self.corpus.available())
+            self.grow()
             return
         tensors, facts = load_checkpoint(path)
         if facts["fingerprint"] != self.fingerprint:
@@ -129,17 +138,27 @@ class Refinement:
         mark = save_codec(self.averaged.codec, self.folder / "codec.safetensors", half=True)
         assert mark == self.fingerprint, "the refinement touched what makes codes"
 
+    def grow(self) -> None:
+        """Take in the shards that exist now; all processes use the leader's list."""
+        names = [self.corpus.available()]
+        if self.group.size > 1:
+            distributed.broadcast_object_list(names, 0)
+        self.corpus.use(names[0])
+
     def _modules(self) -> dict[str, nn.Module]:
-        return {"model": self.model, "average": self.averaged, "judges": self.judges, "listener": self.listener}
+        mine: dict[str, nn.Module] = {"model": self.model, "average": self.averaged, "judges": self.judges}
+        return mine if self.listener is None else mine | {"listener": self.listener}
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"maker": self.maker, "judge": self.judge, "reader": self.reader}
+        mine: dict[str, torch.optim.Optimizer] = {"maker": self.maker, "judge": self.judge}
+        return mine if self.reader is None else mine | {"reader": self.reader}
 
     def advance(self) -> dict[str, float]:
         """One step of the maker and, on the same sound, one of the judges."""
         chance = np.random.default_rng([self.config.seed, self.step])
         torch.manual_seed(int(chance.integers(2**62)))
-        crops = self.corpus.draw(self.config.crops, chance)
+        mine = self.config.crops
+        crops = self.corpus.draw(mine * self.group.size, chance).part(self.group.rank, mine)
         with autocast(self.config.precision):
             made, terms = self._sound(crops)
             figures = terms | self.model.distances(made, crops.wav)
@@ -149,12 +168,13 @@ class Refinement:
             game, more = self._play(real, cut)
             total, figures = total + game, figures | more
         if self.config.hearing_weight:
-            heard, more = self._listen(crops, made[:, 0])
-            total, figures = total + heard, figures | more
+            heard, more = self._hear(crops, made[:, 0])
+            total, figures = total + self._listening() * self.config.hearing_weight * heard, figures | more
         self._move(self.maker, self.parameters(), total, self._rate())
         self.step += 1
         self.average.update(self.model, self.step)
-        return {name: float(term.detach()) for name, term in figures.items()}
+        values = self.group.sum(torch.stack([term.detach().float() for term in figures.values()])) / self.group.size
+        return dict(zip(figures, values.tolist(), strict=True))
 
     def _sound(self, crops: Crops) -> tuple[Tensor, dict[str, Tensor]]:
         quantizer = self.model.codec.quantizer
@@ -184,29 +204,39 @@ class Refinement:
         share = self.config.fool_weight * fool + self.config.feature_weight * features
         return listening * share, {"judge": loss, "fool": fool, "features": features}
 
-    def _listen(self, crops: Crops, made: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Let the listener learn from real speech, then compare what it hears in the made: a share of the loss."""
+    def _hear(self, crops: Crops, made: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """How differently the listener hears the made."""
         with autocast(self.config.precision):
-            scores, theirs = self.listener(crops.wav[:, 0])
-            loss = reading_loss(scores, crops.phones)
-            self._move(self.reader, list(self.listener.parameters()), loss, self.config.listener_rate)
-            self.listener.requires_grad_(False)
-            read, ours = self.listener(made)
-            self.listener.requires_grad_(True)
-            distance = hearing_distance(theirs, ours)
+            if self.whisper is not None:
+                distance = difference_heard(self.whisper, crops.wav[:, 0], made)
+                return distance, {"hearing": distance}
+            assert self.listener is not None and self.reader is not None
+            return self._listen(self.listener, self.reader, crops, made)
+
+    def _listen(
+        self, listener: Listener, reader: torch.optim.Optimizer, crops: Crops, made: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Let the reader of phones learn from real speech, then compare what it hears in the made."""
+        scores, theirs = listener(crops.wav[:, 0])
+        loss = reading_loss(scores, crops.phones)
+        self._move(reader, list(listener.parameters()), loss, self.config.listener_rate)
+        listener.requires_grad_(False)
+        read, ours = listener(made)
+        listener.requires_grad_(True)
+        distance = hearing_distance(theirs, ours)
         right, still = reading_right(scores, crops.phones), reading_right(read, crops.phones)
-        share = self._listening() * self.config.hearing_weight
-        return share * distance, {"reading": loss, "hearing": distance, "read_real": right, "read_made": still}
+        return distance, {"reading": loss, "hearing": distance, "read_real": right, "read_made": still}
 
     def _listening(self) -> float:
-        """How much judges and listener count, 0 to 1."""
+        """How much judges and listener count, 0 to 1: a step up would throw the maker off."""
         return min(1.0, max(0, self.step - self.config.judge_from) / 200)
 
     def _move(
         self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor, rate: float
     ) -> None:
         optimizer.zero_grad()
-        loss.backward()
+        (loss / self.group.size).backward()
+        self.group.sum_gradients(parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.clip)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -245,32 +275,56 @@ def decoder_side(codec: Mimi) -> list[nn.Module]:
     return [*projections, codec.upsample, codec.decoder_transformer, codec.decoder]
 
 
-def refine(config: DecoderRefinement, codec: Mimi, folder: Path) -> Refinement:
+def refine(config: DecoderRefinement, codec: Mimi, folder: Path, group: Group | None = None) -> Refinement:
     """Run to `config.steps`; call again after any interruption."""
-    run = Refinement(config, codec, folder)
+    group = group or Group()
+    run = Refinement(config, codec, folder, group)
     run.resume()
-    log, validation = CurveLog(folder / "curves.csv", run.step), Validation(run.corpus)
-    print(explain(config.precision), flush=True)
-    began, began_step, stamp, window = time.monotonic(), run.step, time.monotonic(), []
+    report = _Report(run) if group.leads else None
     while run.step < config.steps:
-        window.append(run.advance())
-        if run.step % config.log_every == 0:
-            means = {name: sum(row[name] for row in window) / len(window) for name in window[-1]}
-            pace = len(window) * config.crops * config.crop_seconds / (time.monotonic() - stamp)
-            log.append(run.step, pace=pace, **means)
-            left = eta(run.step / config.steps, began, began_step / config.steps)
-            print(f"{run.step:6d}  {pace:5.1f} audio-s/s  ETA {left}  ", _figures(means), flush=True)
-            stamp, window = time.monotonic(), []
+        figures = run.advance()
+        if report is not None:
+            report.note(figures)
         if run.step % config.checkpoint_every == 0 or run.step == config.steps:
-            run.save()
-            run.corpus.use(run.corpus.available())  # what was made meanwhile; the next checkpoint remembers it
-            figures = validation.measure(run.averaged, plain=False)
-            figures.pop("val_phones_right")  # the reader of phones is not part of a codec file
-            log.append(run.step, **figures)
-            draw_curves(folder / "curves.csv", folder / "curves.png", PANELS)
-            print(f"{run.step:6d}  validation ", _figures(figures), flush=True)
-            stamp = time.monotonic()
+            if report is not None:
+                run.save()
+                report.validate()
+            run.grow()  # what was made meanwhile; the next checkpoint remembers it
     return run
+
+
+class _Report:
+    """What the leading process says and writes: curves, progress, validation."""
+
+    def __init__(self, run: Refinement) -> None:
+        self.run, self.curves = run, run.folder / "curves.csv"
+        self.log, self.validation = CurveLog(self.curves, run.step), Validation(run.corpus)
+        self.began, self.began_step, self.stamp = time.monotonic(), run.step, time.monotonic()
+        self.window: list[dict[str, float]] = []
+        print(explain(run.config.precision), flush=True)
+
+    def note(self, figures: dict[str, float]) -> None:
+        """Take in one step; speak every `log_every`."""
+        self.window.append(figures)
+        run, config = self.run, self.run.config
+        if run.step % config.log_every:
+            return
+        means = {name: sum(row[name] for row in self.window) / len(self.window) for name in figures}
+        heard = len(self.window) * config.crops * config.crop_seconds * run.group.size
+        pace = heard / (time.monotonic() - self.stamp)
+        self.log.append(run.step, pace=pace, **means)
+        left = eta(run.step / config.steps, self.began, self.began_step / config.steps)
+        print(f"{run.step:6d}  {pace:5.1f} audio-s/s  ETA {left}  ", _figures(means), flush=True)
+        self.stamp, self.window = time.monotonic(), []
+
+    def validate(self) -> None:
+        """Figures on held-out clips, and the picture."""
+        figures = self.validation.measure(self.run.averaged, plain=False)
+        figures.pop("val_phones_right")  # the reader of phones is not part of a codec file
+        self.log.append(self.run.step, **figures)
+        draw_curves(self.curves, self.curves.with_suffix(".png"), PANELS)
+        print(f"{self.run.step:6d}  validation ", _figures(figures), flush=True)
+        self.stamp = time.monotonic()
 
 
 def _figures(values: dict[str, float]) -> str:
@@ -283,14 +337,20 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--codec", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
-    arguments = parser.parse_args(given)
+    parser.add_argument("--processes", type=int, default=1, help="share each step among so many processes")
+    words = sys.argv[1:] if given is None else given
+    arguments = parser.parse_args(words)
+    relaunch("duologue.training.codec_refine", words, arguments.processes)
     torch.set_num_threads(1)
+    group = Group()
     config = from_dict(
         DecoderRefinement, json.loads(arguments.config.read_text(encoding="utf-8")), str(arguments.config)
     )
-    arguments.run.mkdir(parents=True, exist_ok=True)
-    (arguments.run / "config.json").write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
-    refine(config, load_mimi(arguments.codec), arguments.run)
+    if group.leads:
+        arguments.run.mkdir(parents=True, exist_ok=True)
+        (arguments.run / "config.json").write_text(json.dumps(to_dict(config), indent=2) + "\n", encoding="utf-8")
+    refine(config, load_mimi(arguments.codec), arguments.run, group)
+    group.close()
 
 
 if __name__ == "__main__":
