@@ -28,6 +28,7 @@ SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
 _WINDOW, _HOP, _BINS, _BANDS = 600, 240, 201, 80  # 201 bins of 40 Hz: up to 8 kHz
 _RATIO = 1.5  # a window of 24 kHz sums so many times more samples than one of 16 kHz
 _RANGE, _FLOOR = 8.0, 1e-10
+_AUDIBLE = 10**-5.5
 
 
 def tiny_whisper() -> Path:
@@ -65,18 +66,19 @@ class WhisperListener(nn.Module):
         self.register_buffer("bands", slaney_bands(), persistent=False)
         self.requires_grad_(False)
 
-    def forward(self, wav: Tensor, loudest: Tensor | None = None) -> list[Tensor]:
-        """`loudest` (B,) is the log10 power that silence is measured from; by default the clip's own."""
-        return self.inner(self.spectrum(wav, loudest)[0])
+    def forward(self, wav: Tensor) -> list[Tensor]:
+        return self.inner(self.spectrum(self.power(wav)))
 
-    def spectrum(self, wav: Tensor, loudest: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(B, N) to Whisper's log-mel (B, 80, N / 240) and the loudest value of each clip, in float32."""
+    def power(self, wav: Tensor) -> Tensor:
+        """(B, N) to the power in Whisper's bands (B, 80, N / 240), in float32 whatever autocast says."""
         with torch.autocast(wav.device.type, enabled=False):
             spectrum = torch.stft(wav.float(), _WINDOW, _HOP, _WINDOW, self.hann, center=True, return_complex=True)
-            power = (spectrum.real**2 + spectrum.imag**2)[:, :_BINS, :-1] / _RATIO**2
-            mel = torch.log10((self.bands @ power).clamp(min=_FLOOR))
-            top = mel.amax((1, 2)) if loudest is None else loudest
-            return (torch.maximum(mel, (top - _RANGE)[:, None, None]) + 4) / 4, top
+            return self.bands @ ((spectrum.real**2 + spectrum.imag**2)[:, :_BINS, :-1] / _RATIO**2)
+
+    def spectrum(self, power: Tensor) -> Tensor:
+        """Whisper's log-mel spectrum: at most eight decades below the loudest of each clip."""
+        mel = torch.log10(power.clamp(min=_FLOOR))
+        return (torch.maximum(mel, mel.amax((1, 2), keepdim=True) - _RANGE) + 4) / 4
 
     def inner(self, mel: Tensor) -> list[Tensor]:
         """Log-mel (B, 80, 2T) to the activations."""
@@ -149,12 +151,14 @@ def slaney_bands() -> Tensor:
 def difference_heard(listener: WhisperListener, real: Tensor, made: Tensor) -> Tensor:
     """Mean difference of all activations for sounds (B, N), in standard deviations of each channel of the real ones.
 
-    By channel, because a few channels of a transformer are tens of times larger than all others.
+    By channel, because a few channels of a transformer are tens of times larger than all others. Both sounds get a
+    floor 55 dB below the real one's loudest band: without it nearly silent moments have by far the largest gradients.
     """
     with torch.no_grad():
-        mel, loudest = listener.spectrum(real)
-        theirs = listener.inner(mel)
-    ours = listener(made, loudest)
+        power = listener.power(real)
+        floor = power.amax((1, 2), keepdim=True) * _AUDIBLE
+        theirs = listener.inner(listener.spectrum(power + floor))
+    ours = listener.inner(listener.spectrum(listener.power(made) + floor))
     parts = []
     for a, b in zip(theirs, ours, strict=True):
         spread = a.float().std((0, 1)).clamp(min=1e-3)
