@@ -45,6 +45,13 @@ def test_programs_take_turns_and_are_compared_with_the_first() -> None:
     assert len(found["bandwidth_gb_s"]) == 2
 
 
+def test_transformers_frames_are_timed_one_by_one() -> None:
+    contender = speed_peers.TransformersContender(1, PLAIN, context_rows=5)
+    assert len(contender.speak(1)) == 1
+    times = contender.speak(3)
+    assert len(times) == 3 and min(times) > 0
+
+
 def test_llama_files_have_the_shapes_and_bits(tmp_path: Path) -> None:
     backbone = dataclasses.replace(PLAIN.backbone, width=64, hidden=96, head_width=16)
     config = dataclasses.replace(PLAIN, backbone=backbone, depth=dataclasses.replace(backbone, layers=1, width=32))

@@ -9,6 +9,7 @@ from npm's node-llama-cpp, which brings compiled kernels; each token is one call
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import shutil
 import statistics
@@ -20,7 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..csm.config import CSM_1B
+from ..csm.config import CSM_1B, CsmConfig
 from ..engine.base import FrameRequest, FrameSampling
 from ..engine.bench import CONTEXT_ROWS, read_bandwidth
 from ..engine.bench_model import random_rows
@@ -66,7 +67,7 @@ class TransformersContender:
 
     name = "transformers-bfloat16"
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, config: CsmConfig = CSM_1B, context_rows: int = CONTEXT_ROWS) -> None:
         import torch
         from transformers import CsmConfig, CsmForConditionalGeneration
 
@@ -74,7 +75,7 @@ class TransformersContender:
         from .parity_csm import SMALL_CODEC
 
         torch.set_num_threads(threads)
-        values = write_config(CSM_1B, SMALL_CODEC | {"num_quantizers": CSM_1B.num_codebooks})
+        values = write_config(config, SMALL_CODEC | {"num_quantizers": config.num_codebooks})
         with torch.device("meta"):
             model = CsmForConditionalGeneration(CsmConfig.from_dict(values))
         self._model: Any = model.to(torch.bfloat16).to_empty(device="cpu").eval()  # type: ignore[arg-type]
@@ -86,28 +87,39 @@ class TransformersContender:
                     flat[start : start + len(pool)] = pool[: len(flat[start : start + len(pool)])].abs()
             else:
                 tensor.data.zero_()
-        self._ids = torch.from_numpy(random_rows(CSM_1B, CONTEXT_ROWS)[None, :, : CSM_1B.num_codebooks].copy())
+        self._ids = torch.from_numpy(random_rows(config, context_rows)[None, :, : config.num_codebooks].copy())
 
     def speak(self, frames: int) -> list[float]:
-        """Two calls of different length: their difference is free of the prompt's reading."""
-        short, long = (self._seconds(count) for count in (1, 1 + frames))
-        return [1e3 * (long - short) / frames] * frames
-
-    def _seconds(self, frames: int) -> float:
+        """The time between a frame and the next one, so that reading the prompt isn't in it."""
         import torch
 
-        started = time.perf_counter()
+        watch = _FrameWatch()
         with torch.inference_mode():
             self._model.generate(
                 input_ids=self._ids,
                 attention_mask=torch.ones(self._ids.shape[:2], dtype=torch.long),
-                max_new_tokens=frames,
-                min_new_tokens=frames,
+                max_new_tokens=frames + 1,
+                min_new_tokens=frames + 1,
                 do_sample=False,
                 depth_decoder_do_sample=False,
                 output_audio=False,
+                streamer=watch,
             )
-        return time.perf_counter() - started
+        spoken = watch.seen[-frames - 1 :]
+        return [1e3 * (after - before) for before, after in itertools.pairwise(spoken)]
+
+
+class _FrameWatch:
+    """Notes when transformers' generate hands over a frame (and, first, its prompt)."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def put(self, value: Any) -> None:
+        self.seen.append(time.perf_counter())
+
+    def end(self) -> None:
+        pass
 
 
 class LlamaCppContender:
