@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, cast
 
 import numpy as np
@@ -35,8 +36,20 @@ def compare_native(codec: Mimi, wav: Tensor, path: str = "auto") -> dict[str, An
         "latents_max_difference": largest(latents - expected),
         "audio_max_difference": largest(torch.from_numpy(sound) - other),
         "audio_peak": largest(other),
+        "audio_from_float64": _from_float64(codec, whole, {"torch": other, "engine": torch.from_numpy(sound)}),
         "bits_differ_in_pieces": _native_pieces(mimi, ours, sound, frames, codes),
     }
+
+
+def _from_float64(codec: Mimi, codes: Tensor, sounds: dict[str, Tensor]) -> dict[str, Any]:
+    """How far each form's sound (N,) lies from the same codes decoded in float64: what rounding alone explains."""
+    exact = copy.deepcopy(codec).double().decode(codes)[0, 0]
+    found: dict[str, Any] = {}
+    for name, sound in sounds.items():
+        noise = sound.double() - exact
+        decibels = 10 * float(torch.log10(exact.square().sum() / noise.square().sum()))
+        found[name] = {"max_difference": largest(noise), "signal_to_noise_db": round(decibels, 1)}
+    return found
 
 
 def _native_pieces(mimi: NativeMimi, codes: Codes, sound: Floats, samples: Floats, heard: Codes) -> bool:
