@@ -37,6 +37,14 @@ def test_a_small_model_speaks_natively_and_without_torch(tiny_folder: Path) -> N
     assert network.name.endswith("float32")
 
 
+def test_a_finished_voice_speaks_in_int8_and_what_training_left_stays_exact(tiny_folder: Path) -> None:
+    names = [
+        duologue.load(source, device="cpu", engine=engine).engine.name.rpartition("-")[2]
+        for source, engine in ((None, "auto"), (None, "native"), (None, "native-float16"), (tiny_folder, "auto"))
+    ]
+    assert names == ["int8", "int8", "float16", "float32"]
+
+
 def test_both_engines_say_the_same(tiny_folder: Path) -> None:
     spoken = [
         duologue.load(tiny_folder, device="cpu", engine=engine).generate("Hello there.", seed=3).samples
