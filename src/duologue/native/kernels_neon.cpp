@@ -1,5 +1,5 @@
 // 16 lanes in four NEON registers; int8 dot products by SDOT. Compiled on ARM alone (armv8.2-a+dotprod) and, so far,
-// only read with care: no ARM machine was at hand to run or measure it.
+// run by an emulator only (tests/native/test_neon.py): no ARM machine was at hand to measure it.
 #include "codec_kernels.h"
 #include "kernels.h"
 
