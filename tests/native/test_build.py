@@ -79,6 +79,20 @@ def test_sanitizers_find_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+def test_threads_share_units_without_races(tmp_path: Path) -> None:
+    """team.cpp alone under ThreadSanitizer."""
+    compiler = compiler_or_skip()
+    found = subprocess.run([compiler, "-print-file-name=libtsan.so"], capture_output=True, text=True, check=True)
+    if not Path(found.stdout.strip()).is_absolute():
+        pytest.skip("this compiler has no ThreadSanitizer")
+    sources = [str(build.SOURCES / "team.cpp"), str(Path(__file__).with_name("team_check.cpp"))]
+    flags = ["-std=c++17", "-O1", "-g", "-fsanitize=thread", "-pthread", f"-I{build.SOURCES}"]
+    program = tmp_path / "team_check"
+    subprocess.run([compiler, *flags, *sources, "-o", str(program)], check=True)
+    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+
+
 def test_the_loaded_library_is_reported_missing_only_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A failure isn't remembered: once the library is there, the next call finds it."""
     binding.library.cache_clear()
