@@ -225,8 +225,8 @@ def _train(recipe: Path, corpus: tuple[Path, Path], run: Path, *more: str) -> su
     return subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.DEVNULL)
 
 
-def _wait_for(condition, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 90
+def _wait_for(condition, process: subprocess.Popen[bytes], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)

@@ -85,6 +85,7 @@ def csm(
     codec: Annotated[Path | None, typer.Option(help="The codec's file: sample audio at every validation.")] = None,
     pause_after: Annotated[float | None, typer.Option(help="Stop, resumable, after so many minutes of now.")] = None,
     processes: Processes = 1,
+    shard: Annotated[bool, typer.Option("--shard", help="Share out the weights among the processes too.")] = False,
     threads: Annotated[int, typer.Option(help="Per process.", min=1)] = 1,
     nice: Annotated[int, typer.Option(help="Scheduling niceness.")] = 10,
 ) -> None:
@@ -94,7 +95,7 @@ def csm(
     main(
         _words(
             config=config, codes=codes, corpus=corpus, run=run, minutes=minutes, steps=steps, codec=codec,
-            processes=processes, threads=threads, nice=nice, **{"from": start, "pause-after": pause_after},
+            processes=processes, shard=shard, threads=threads, nice=nice, **{"from": start, "pause-after": pause_after},
         )
     )  # fmt: skip
 

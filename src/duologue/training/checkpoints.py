@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import LayoutMismatch, WeightsDamaged
+from .sharding import part_like, whole
 
 Tensors = dict[str, torch.Tensor]
 
@@ -76,18 +77,27 @@ def load_checkpoint(path: Path) -> tuple[Tensors, dict[str, Any]]:
         ) from error
 
 
-def collect(modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]) -> Tensors:
-    """Gather the state of modules ("module.name.*") and optimizers ("optimizer.name.parameter-index.*")."""
-    tensors = {
-        f"module.{name}.{key}": tensor.detach().clone()
+def collect(
+    modules: Mapping[str, nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    without: Collection[str] = (),
+    keep: bool = True,
+) -> Tensors:
+    """Gather the state of modules ("module.name.*") and optimizers ("optimizer.name.parameter-index.*").
+
+    `without` names what is left out. Sharded tensors come whole; then all processes call it, and `keep` what they need.
+    """
+    found = {
+        f"module.{name}.{key}": tensor
         for name, module in modules.items()
         for key, tensor in module.state_dict().items()
     }
     for name, optimizer in optimizers.items():
         for index, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
-                tensors[f"optimizer.{name}.{index}.{key}"] = torch.as_tensor(value).detach().clone()
-    return tensors
+                found[f"optimizer.{name}.{index}.{key}"] = torch.as_tensor(value)
+    copies = {name: whole(tensor, keep) for name, tensor in found.items() if name not in without}
+    return copies if keep else {}
 
 
 def restore(
@@ -102,17 +112,19 @@ def restore(
         misshapen = {key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape}
         if missing or unexpected or misshapen:
             raise LayoutMismatch.of_keys(f"the checkpoint's {name}", missing | misshapen, unexpected)
-        module.load_state_dict(found)
+        module.load_state_dict({key: part_like(value, wanted[key]) for key, value in found.items()})
     for name, optimizer in optimizers.items():
         _restore_optimizer(tensors, f"optimizer.{name}.", optimizer)
 
 
 def _restore_optimizer(tensors: Tensors, prefix: str, optimizer: torch.optim.Optimizer) -> None:
     state: dict[int, dict[str, torch.Tensor]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for key, value in tensors.items():
         if key.startswith(prefix):
             index, field = key.removeprefix(prefix).split(".", 1)
-            state.setdefault(int(index), {})[field] = value
+            like = parameters[int(index)]
+            state.setdefault(int(index), {})[field] = part_like(value, like) if value.ndim else value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

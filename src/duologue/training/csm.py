@@ -12,12 +12,10 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 
 from ..configuration import to_dict
-from ..csm.model import Csm
 from ..errors import DuologueError, InputError
 from ..voice import Voice
 from ..weights.mimi import load_mimi
@@ -75,6 +73,7 @@ class Run:
         codec_file: Path | None = None,
         start: Start | None = None,
         tuned: bool = False,
+        sharded: bool = False,
     ) -> None:
         """`tuned`: the recipe leaves the model to `start`, and the run writes a whole model folder."""
         self.folder, self.recipe, self.group, self.corpus = folder, recipe, group, corpus
@@ -93,7 +92,7 @@ class Run:
             "training_sha256": fingerprint(train),
             "validation_sha256": fingerprint(held_out),
         }
-        self.trainer = CsmTrainer(recipe, train, group, fitting(start, recipe) if start is not None else None)
+        self.trainer = CsmTrainer(recipe, train, group, fitting(start, recipe) if start else None, sharded)
         self.validation = Validation(held_out, recipe) if group.leads else None
         self.codec = load_mimi(codec_file).eval() if codec_file is not None and group.leads else None
         self.sampled = [item[0] for item in held_out][:SAMPLED_TURNS]
@@ -103,11 +102,6 @@ class Run:
             _write_json(folder / "config.json", to_dict(recipe))
             _write_json(folder / "data.json", self.facts)
             self.curves = CurveLog(folder / "curves.csv", self.trainer.step_number)
-
-    @property
-    def average(self) -> Csm:
-        """The averaged weights, which are what a run is for."""
-        return cast(Csm, self.trainer.average.module)
 
     def _resume(self) -> None:
         newest = latest_checkpoint(self.folder)
@@ -140,7 +134,7 @@ class Run:
                 self._note(row, f"{progress:6.1%} eta {eta(progress, started, begun)}")
             if trainer.step_number % self.recipe.validate_every == 0:
                 self.validate()
-            if self.group.leads and time.monotonic() - saved > 60 * self.recipe.checkpoint_minutes:
+            if self.group.agree(float(time.monotonic() - saved > 60 * self.recipe.checkpoint_minutes)):
                 self.save()
                 saved = time.monotonic()
         self.validate()
@@ -148,15 +142,16 @@ class Run:
 
     def validate(self) -> None:
         """Measure the averaged weights on held-out items, write the curve and its picture, export."""
+        average = self.trainer.averaged()
         if self.validation is None:
             return
-        measured = self.validation(self.average)
+        measured = self.validation(average)
         self.curves.append(self.trainer.step_number, seconds=self.trainer.seconds, **measured)
         draw_curves(self.folder / "curves.csv", self.folder / "curves.png", PANELS)
         self.say(" ".join(f"{name} {value:.3f}" for name, value in measured.items()))
         if self.codec is not None:
             folder = self.folder / "samples" / f"{self.trainer.step_number:08d}"
-            ended = write_samples(folder, merged(self.average), self.codec, self.sampled)
+            ended = write_samples(folder, merged(average), self.codec, self.sampled)
             self.say(f"{ended} of {len(self.sampled)} samples ended by themselves: {folder}")
         progress = {
             "steps": self.trainer.step_number,
@@ -166,15 +161,17 @@ class Run:
         }
         facts = {**self.facts, **progress}
         if self.tuned and self.start is not None:
-            write_model(self.folder / "export", self.average, self.start, self.recipe, self.corpus, facts)
+            write_model(self.folder / "export", average, self.start, self.recipe, self.corpus, facts)
         else:
-            export_csm(self.folder / "export", merged(self.average), self.recipe, facts)
+            export_csm(self.folder / "export", merged(average), self.recipe, facts)
         (self.folder / "MODEL_CARD.md").write_text(csm_card(self.recipe, facts, self.start), encoding="utf-8")
 
     def save(self) -> None:
-        """Write a checkpoint (the leader alone)."""
+        """Write a checkpoint (the leader; with shards the others hand it theirs)."""
+        if not self.group.leads and not self.trainer.sharded:
+            return
+        tensors, facts = self.trainer.state()
         if self.group.leads:
-            tensors, facts = self.trainer.state()
             save_checkpoint(self.folder, self.trainer.step_number, tensors, {**facts, "codec": self.facts["codec"]})
 
     def _note(self, row: dict[str, float], tail: str) -> None:
@@ -214,6 +211,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--pause-after", type=float, help="stop (resumable) after so many minutes of this process")
     parser.add_argument("--from", dest="start", help="start from embedded, a folder, a file or a hub name")
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--shard", action="store_true", help="share out the weights among the processes too (FSDP2)")
     parser.add_argument("--threads", type=int, default=1, help="per process")
     parser.add_argument("--nice", type=int, default=10)
     options = parser.parse_args(argv)
@@ -227,7 +225,7 @@ def main(arguments: list[str] | None = None) -> None:
         start = start_from(options.start) if options.start else None
         tuned = start is not None and "model" not in read_values(options.config)
         recipe = _tuning(options.config, start, options.corpus) if start and tuned else load_recipe(options.config)
-        run = Run(options.run, recipe, options.codes, options.corpus, group, options.codec, start, tuned)
+        run = Run(options.run, recipe, options.codes, options.corpus, group, options.codec, start, tuned, options.shard)
         pause = 60 * options.pause_after if options.pause_after else float("inf")
         run.train(Budget(60 * options.minutes if options.minutes else None, options.steps), pause)
     except DuologueError as error:

@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,7 @@ from .csm_recipe import CsmRecipe
 from .lora import add_adapters, frozen_names
 from .parallel import Group
 from .precision import autocast
+from .sharding import copy_parts, gather_into, norm_of_parts, shard
 
 Items = Sequence[Sequence[TurnRows]]
 MAX_SKIPPED = 20  # steps left out in a row before giving up
@@ -39,20 +40,29 @@ class CsmTrainer:
     """Everything that changes during a run. `state` and `load_state` carry it through a checkpoint."""
 
     def __init__(
-        self, recipe: CsmRecipe, items: Items, group: Group | None = None, start: Tensors | None = None
+        self,
+        recipe: CsmRecipe,
+        items: Items,
+        group: Group | None = None,
+        start: Tensors | None = None,
+        sharded: bool = False,
     ) -> None:
-        """`start` holds the weights to go on from (the house's names); without it they are random."""
+        """`start` holds the weights to go on from (the house's names); without it they are random.
+
+        `sharded`: the processes of the group share out the weights too, not only the work.
+        """
         self.recipe = recipe
         self.items = items
         self.group = group or Group()
+        self.sharded = sharded
         torch.manual_seed(recipe.seed)
         self.model = Csm(recipe.model)
         if start is not None:
             self.model.load_state_dict(start)
         if recipe.lora is not None:
             add_adapters(self.model, recipe.lora)
-        still = {id(parameter): parameter for parameter in self.model.parameters() if not parameter.requires_grad}
-        self.average = AveragedWeights(copy.deepcopy(self.model, still), recipe.optimization.average_decay)
+        self.losses = LossOf(self.model, recipe)
+        self.average = AveragedWeights(self._second_copy(), recipe.optimization.average_decay)
         add_dropout(self.model, recipe.optimization.dropout)
         self.optimizer = build_optimizer(self.model, recipe)
         frames = [[turn.frames for turn in item] for item in items]
@@ -64,9 +74,23 @@ class CsmTrainer:
         self.frames_seen = 0
         self.seconds = 0.0
 
+    def _second_copy(self) -> nn.Module:
+        """A copy of the model to average in, what is frozen shared with it; before that, parts are dealt out."""
+        if self.sharded:
+            shard(self.losses, [*self.model.backbone.layers, *self.model.decoder.layers])
+            return copy_parts(self.model, blank(self.recipe))
+        still = {id(parameter): parameter for parameter in self.model.parameters() if not parameter.requires_grad}
+        return copy.deepcopy(self.model, still)
+
+    def averaged(self) -> Csm:
+        """The averaged weights as one model. With shards all processes call this and only the leader's has weights."""
+        if not self.sharded:
+            return cast(Csm, self.average.module)
+        return cast(Csm, gather_into(blank(self.recipe), self.average.module, self.group.leads))
+
     def step(self, progress: float) -> dict[str, float]:
         """One optimizer step on the next global batch. Returns the batch's mean losses, rate and gradient norm."""
-        recipe, group = self.recipe, self.group
+        recipe = self.recipe
         stretches = self.plan.next(self.cursor, progress)
         whole = make_batch(
             self.items, stretches, recipe.model, recipe.augmentation, f"{recipe.seed} {self.step_number}"
@@ -74,8 +98,7 @@ class CsmTrainer:
         rate = recipe.optimization.rate(self.step_number, progress)
         self.optimizer.zero_grad()
         losses = self._backward(whole)
-        group.sum_gradients(parameter for parameter in self.model.parameters() if parameter.requires_grad)
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optimization.clip, foreach=True))
+        norm = self._gather_gradients()
         if self._sane(norm):
             for options in self.optimizer.param_groups:
                 options["lr"] = rate
@@ -102,12 +125,24 @@ class CsmTrainer:
             advance=recipe.loss.advance * shares[2],
         )
         sums = torch.zeros(3)
+        if self.sharded and not mine.frames:  # layers are gathered by all: the others' work, counted as nothing
+            mine = part_of_batch(whole, 0, group.size)
         if mine.frames:
-            losses = compute_losses(self.model, mine, weights, recipe, torch.Generator().manual_seed(seed))
-            losses.total.backward()  # type: ignore[no-untyped-call]
-            sums = torch.stack([losses.first, losses.depth, losses.advance]).detach() * torch.tensor(shares)
+            total, *parts = self.losses(mine, weights, torch.Generator().manual_seed(seed))
+            total.backward()
+            sums = torch.stack(parts).detach() * torch.tensor(shares)
         first, depth, advance = group.sum(sums).tolist()
         return {"first": first, "depth": depth, "advance": advance}
+
+    def _gather_gradients(self) -> float:
+        """Sum gradients over the processes (shards are summed already), clip them, return their norm before that."""
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        if not self.sharded:
+            self.group.sum_gradients(trained)
+        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+        norm = norm_of_parts(gradients) if self.sharded else nn.utils.get_total_norm(gradients, foreach=True)
+        nn.utils.clip_grads_with_norm_(trained, self.recipe.optimization.clip, norm, foreach=True)
+        return float(norm)
 
     def _sane(self, norm: float) -> bool:
         """Whether a step with this gradient should be taken. Raises after too many in a row that shouldn't."""
@@ -125,9 +160,10 @@ class CsmTrainer:
         return False
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
-        """Tensors and facts that a checkpoint holds."""
-        tensors = collect({"model": self.model, "average": self.average.module}, {"adamw": self.optimizer})
-        tensors = {name: tensor for name, tensor in tensors.items() if name not in self._frozen()}
+        """Tensors and facts that a checkpoint holds; with shards all processes ask and the leader gets the tensors."""
+        modules = {"model": self.model, "average": self.average.module}
+        keep = self.group.leads or not self.sharded
+        tensors = collect(modules, {"adamw": self.optimizer}, self._frozen(), keep)
         facts = {
             "cursor": asdict(self.cursor),
             "norms": self.norms,
@@ -151,6 +187,30 @@ class CsmTrainer:
         weights = self.model.state_dict()
         names = frozen_names(self.model)
         return {f"module.{kind}.{name}": weights[name] for kind in ("model", "average") for name in names}
+
+
+class LossOf(nn.Module):
+    """A model and what is computed on it as one forward pass, which is where shards are gathered."""
+
+    def __init__(self, model: Csm, recipe: CsmRecipe) -> None:
+        super().__init__()
+        self.model, self.recipe = model, recipe
+
+    def forward(
+        self, batch: TrainingBatch, weights: LossWeights, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The weighted total; the means of codebook 0, the others, the advance."""
+        losses = compute_losses(self.model, batch, weights, self.recipe, generator)
+        return losses.total, losses.first, losses.depth, losses.advance
+
+
+def blank(recipe: CsmRecipe) -> Csm:
+    """A recipe's model, adapters and all, without storage."""
+    with torch.device("meta"):
+        model = Csm(recipe.model)
+        if recipe.lora is not None:
+            add_adapters(model, recipe.lora)
+    return model
 
 
 def compute_losses(
