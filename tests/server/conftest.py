@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import httpx
 import numpy as np
 import pytest
+import soundfile
 import uvicorn
 from fastapi import FastAPI
 
@@ -24,6 +26,10 @@ from duologue.server.services import Services
 from duologue.server.settings import ServerSettings
 from duologue.server.talk_parts import TalkParts
 from tests.server.language_model_stub import StubLanguageModel
+from tests.server.pages import RECORDING, start_browser, uncomplaining
+
+if TYPE_CHECKING:
+    from selenium.webdriver.chrome.webdriver import WebDriver
 
 
 @dataclass
@@ -143,3 +149,19 @@ def talker(tiny_model: Model, stub: StubLanguageModel) -> Iterator[Running]:
     ears = Whisper(str(assemble_base()), threads=1)
     with running(tiny_model, ServerSettings(), TalkParts(ears, ChatEndpoint(stub.url, "stub"))) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+    microphone = tmp_path_factory.mktemp("microphone") / "speech.wav"
+    soundfile.write(microphone, *soundfile.read(RECORDING))
+    driver = start_browser(microphone)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(browser: WebDriver, server: Running) -> Iterator[WebDriver]:
+    """The Say tab."""
+    with uncomplaining(browser, f"{server.url}/#say") as opened:
+        yield opened

@@ -24,7 +24,7 @@ from duologue.evaluation.voice_to_voice_stub import ANSWERS, StubLanguageModel
 from duologue.server.settings import ServerSettings
 from duologue.server.talk_parts import TalkParts
 from tests.server.conftest import Running, running
-from tests.server.test_page import RECORDING, open_page, press, start_browser, text, until
+from tests.server.pages import RECORDING, open_page, press, start_browser, text, until
 from tests.tiny import write_tiny_model
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.server.conftest import Running
-from tests.server.test_page import RECORDING, open_page, press, start_browser, text, until
+from tests.server.pages import RECORDING, open_page, press, start_browser, text, until
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import soundfile
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -20,67 +17,12 @@ from duologue.api import Model
 from duologue.server.settings import ServerSettings
 from tests.server.conftest import PacedEngine, Running, Serve, running
 from tests.server.language_model_stub import StubLanguageModel
+from tests.server.pages import RECORDING, open_page, press, text, until
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
 
-RECORDING = Path(__file__).parents[1] / "data" / "librivox_austen.flac"
 EIGHTY_LETTERS = "These words have about eighty letters, so that they fit a recording of three to twenty-five seconds."
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking --no-first-run "
-    "--disable-extensions --disable-sync --disable-component-update --mute-audio --use-fake-ui-for-media-stream "
-    "--use-fake-device-for-media-stream --autoplay-policy=user-gesture-required --lang=en"
-)
-
-
-def start_browser(microphone: Path) -> WebDriver:
-    """A browser that hears a file, over and over, where it asks for a microphone."""
-    assert CHROMIUM and DRIVER, "the page is tested in a real browser: apt-get install chromium chromium-driver"
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in [*FLAGS.split(), f"--use-file-for-fake-audio-capture={microphone}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(DRIVER))
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
-    microphone = tmp_path_factory.mktemp("microphone") / "speech.wav"
-    soundfile.write(microphone, *soundfile.read(RECORDING))
-    driver = start_browser(microphone)
-    yield driver
-    driver.quit()
-
-
-def open_page(browser: WebDriver, address: str) -> None:
-    browser.get("about:blank")
-    browser.get(address)
-    until(lambda: browser.execute_script("return document.body.dataset.ready") == "true")
-
-
-@pytest.fixture
-def page(browser: WebDriver, server: Running) -> Iterator[WebDriver]:
-    open_page(browser, f"{server.url}/#say")
-    yield browser
-    complaints = [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-    assert complaints == []
-
-
-def until(condition: Callable[[], object], seconds: float = 40, seen: Callable[[], object] = str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"it did not happen: {seen()}"
-        time.sleep(0.05)
-
-
-def text(page: WebDriver, name: str) -> str:
-    return str(page.find_element(By.ID, name).get_attribute("textContent"))
-
-
-def press(page: WebDriver, *keys: str) -> None:
-    page.switch_to.active_element.send_keys(*keys)
 
 
 def test_it_speaks_while_the_waveform_grows_and_shows_how_to_repeat_it(page: WebDriver) -> None:

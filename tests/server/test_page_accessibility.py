@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.server.conftest import Running, Serve
-from tests.server.test_page import browser, open_page, press, text, until
+from tests.server.pages import open_page, press, text, until
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
 
-__all__ = ["browser"]  # the fixture
 AXE = Path(__file__).parents[1] / "node" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 RUN = """
@@ -43,15 +41,6 @@ def check(page: WebDriver, state: str) -> None:
 @pytest.fixture(autouse=True)
 def axe_is_installed() -> None:
     assert AXE.is_file(), "npm ci --prefix tests/node"
-
-
-@pytest.fixture
-def page(browser: WebDriver, server: Running) -> Iterator[WebDriver]:
-    open_page(browser, f"{server.url}/#say")
-    browser.set_script_timeout(60)
-    yield browser
-    complaints = [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-    assert complaints == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -15,14 +15,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.server.conftest import Running, Serve
-from tests.server.test_page import browser, open_page, press, text, until
+from tests.server.pages import open_page, press, text, uncomplaining, until
 from tests.server.test_page_accessibility import check
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
     from selenium.webdriver.remote.webelement import WebElement
 
-__all__ = ["browser"]  # the fixture
 KEEP_FILES = """
 window.files = [];
 const made = URL.createObjectURL;
@@ -46,12 +45,9 @@ reader.readAsDataURL(window.files.at(index));
 
 @pytest.fixture
 def page(browser: WebDriver, server: Running) -> Iterator[WebDriver]:
-    open_page(browser, f"{server.url}/#dialogue")
-    browser.set_script_timeout(60)
-    write(browser, "First.", "Second.", "Third.")
-    yield browser
-    complaints = [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-    assert complaints == []
+    with uncomplaining(browser, f"{server.url}/#dialogue") as opened:
+        write(opened, "First.", "Second.", "Third.")
+        yield opened
 
 
 def write(page: WebDriver, *words: str) -> None:

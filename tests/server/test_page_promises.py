@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from duologue.server.page import FOLDER
 from tests.server.conftest import Serve
-from tests.server.test_page import browser, open_page, text
+from tests.server.pages import open_page, text
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
 
-__all__ = ["browser"]  # the fixture
 FILES = sorted(path for path in FOLDER.iterdir() if path.is_file())
 SCRIPTS = [path for path in FILES if path.suffix == ".js"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,28 +10,18 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
 from tests.server.conftest import Running
-from tests.server.test_page import browser, open_page, press, text, until
+from tests.server.pages import open_page, press, text, until
 from tests.server.test_page_accessibility import check
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
 
-__all__ = ["browser"]  # the fixture
 ALLOW = "navigator.mediaDevices.getUserMedia({audio: true}).then((s) => s.getTracks().forEach((t) => t.stop()))"
 WATCH_SINKS = """
 window.sinks = [];
 const plain = AudioContext.prototype.setSinkId;
 AudioContext.prototype.setSinkId = async function (id) { await plain.call(this, id); window.sinks.push(this.sinkId); };
 """
-
-
-@pytest.fixture
-def page(browser: WebDriver, server: Running) -> Iterator[WebDriver]:
-    open_page(browser, f"{server.url}/#say")
-    browser.set_script_timeout(60)
-    yield browser
-    complaints = [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-    assert complaints == []
 
 
 def open_settings(page: WebDriver) -> Select:

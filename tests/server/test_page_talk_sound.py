@@ -14,14 +14,13 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.server.conftest import Running
 from tests.server.language_model_stub import StubLanguageModel
-from tests.server.test_page import answers, browser, open_page, press, text, type_to_it, until
+from tests.server.pages import open_page, press, text, until
+from tests.server.test_page import answers, type_to_it
 from tests.server.test_page_accessibility import check
 from tests.server.test_page_dialogue import KEEP_FILES, READ_FILE
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
-
-__all__ = ["browser"]  # the fixture
 
 
 def state(browser: WebDriver) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,8 @@ from selenium.webdriver.common.keys import Keys
 
 import duologue
 from duologue.server.settings import ServerSettings
-from tests.server.conftest import Running, running
-from tests.server.test_page import browser, open_page, press, text, until
+from tests.server.conftest import running
+from tests.server.pages import open_page, press, text, until
 from tests.server.test_page_accessibility import check
 from tests.server.test_page_dialogue import KEEP_FILES, READ_FILE
 from tests.tiny import write_tiny_model
@@ -23,7 +22,6 @@ from tests.tiny import write_tiny_model
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
 
-__all__ = ["browser"]  # the fixture
 TEXT = "🙂 Dr. Smith paid $5 — it's 7 already."
 WORDS = ["Dr.", "Smith", "paid", "$5", "it's", "7", "already."]
 WATCH = """
@@ -34,15 +32,6 @@ new MutationObserver(() => {
   if (now && now !== seen.at(-1)) seen.push(now);
 }).observe(box, { subtree: true, attributes: true, childList: true });
 """
-
-
-@pytest.fixture
-def page(browser: WebDriver, server: Running) -> Iterator[WebDriver]:
-    open_page(browser, f"{server.url}/#say")
-    browser.set_script_timeout(60)
-    yield browser
-    complaints = [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-    assert complaints == []
 
 
 def speak(page: WebDriver, words: str) -> None:
