@@ -9,7 +9,8 @@ import torch
 
 from duologue.errors import InputError
 from duologue.mimi.config import MimiConfig, QuantizerConfig, SeanetConfig, TransformerConfig
-from duologue.training import codec_arms
+from duologue.training import codec_arms, compare
+from duologue.training.arms import read_experiment
 from duologue.training.codebook_phones import read_phones
 from duologue.training.codec import CodecRun, CodecTraining, train
 from duologue.training.codec_data import CropCorpus
@@ -48,12 +49,12 @@ def experiment(path, **more):
 
 def test_an_arm_changes_what_it_names_and_nothing_else(shards, tmp_path):
     path = experiment(tmp_path / "c.json", arms={"one": {}, "two": {"loss": {"phones": 0.0}, "mimi": {"width": 32}}})
-    read = codec_arms.load_comparison(path, shards, tmp_path / "prepared")
+    read = codec_arms.codec_comparison(read_experiment(path), shards, tmp_path / "prepared")
     one, two = read.arms["one"], read.arms["two"]
     assert one.loss.phones == 0.1 and two.loss.phones == 0 and two.mimi.width == 32
     assert dataclasses.replace(two, loss=one.loss, mimi=one.mimi) == one
     with pytest.raises(InputError, match="cpu_minutes"):
-        codec_arms.load_comparison(experiment(tmp_path / "d.json", arms={}, cpu_minutes=1), shards, tmp_path)
+        read_experiment(experiment(tmp_path / "d.json", arms={}, cpu_minutes=1))
 
 
 def test_equal_cost_gives_the_slower_arm_fewer_steps(shards):
@@ -67,15 +68,32 @@ def test_the_command_compares(shards, tmp_path):
     path = experiment(tmp_path / "c.json", arms={"with": {"loss": {"phones": 1.0}}, "without": {"loss": {"phones": 0}}})
     out = tmp_path / "told.json"
     options = ["--config", str(path), "--shards", str(shards), "--run", str(tmp_path / "run"), "--out", str(out)]
-    codec_arms.main(options)
+    compare.main(options)
     told = json.loads(out.read_text())
     assert list(told["arms"]) == ["with", "without"] and told["precision"].startswith("precision float32")
     for arm in told["arms"].values():
         assert arm["steps"] == 6 and arm["heard_seconds"] == 8
         assert 0 <= arm["phones_from_codebook_0"]["speech_percent"] <= 100
     before = (tmp_path / "run" / "with" / "figures.json").stat().st_mtime_ns
-    codec_arms.main(options)
+    compare.main(options)
     assert (tmp_path / "run" / "with" / "figures.json").stat().st_mtime_ns == before  # nothing is trained twice
+
+
+def test_a_stopped_arm_goes_on_from_its_newest_part(shards, tmp_path, monkeypatch):
+    path = experiment(tmp_path / "c.json", arms={"one": {}})
+    config = codec_arms.codec_comparison(read_experiment(path), shards, tmp_path / "prepared").arms["one"]
+
+    def stops(run):
+        save(run)
+        raise KeyboardInterrupt
+
+    save = CodecRun.save
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(CodecRun, "save", stops)
+        codec_arms.run_arm(config, tmp_path / "stopped")
+    told, straight = (codec_arms.run_arm(config, tmp_path / name) for name in ("stopped", "straight"))
+    assert told.pop("training_cpu_seconds") > 0 < straight.pop("training_cpu_seconds")
+    assert told == straight
 
 
 class Telling:

@@ -33,6 +33,7 @@ from duologue.training.start import start_from
 
 from .toy_corpus import MODEL, VOICES, toy_recipe, write_recipe, write_toy_corpus
 
+WAIT = 280  # seconds; a free machine needs about ten
 GREEDY = FrameSampling(first=Sampling(0.0), depth=Sampling(0.0), advance=Sampling(0.0))
 CALM = Optimization(peak_rate=4e-3, warmup_steps=10, dropout=0.0, average_decay=0.9)
 
@@ -115,16 +116,17 @@ def test_a_stored_state_goes_on_bit_for_bit(items, tmp_path):
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
+@pytest.mark.timeout(900)
 def test_killed_at_any_moment_a_run_ends_the_same(corpus, tmp_path):
     recipe = write_recipe(tmp_path / "recipe.json", toy_recipe(checkpoint_minutes=0.0005))
-    _train(recipe, corpus, tmp_path / "straight", "--steps", "40").wait(120)
+    _train(recipe, corpus, tmp_path / "straight", "--steps", "40").wait(WAIT)
     killed = _train(recipe, corpus, tmp_path / "killed", "--steps", "40")
     _wait_for(lambda: latest_checkpoint(tmp_path / "killed") is not None, killed)
     time.sleep(0.2)
     killed.send_signal(signal.SIGKILL)
     killed.wait(60)
     assert latest_checkpoint(tmp_path / "killed").name < "step-00000040"
-    assert _train(recipe, corpus, tmp_path / "killed", "--steps", "40").wait(120) == 0
+    assert _train(recipe, corpus, tmp_path / "killed", "--steps", "40").wait(WAIT) == 0
     ours, theirs = (load_checkpoint(latest_checkpoint(tmp_path / run))[0] for run in ("straight", "killed"))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -134,13 +136,14 @@ def test_killed_at_any_moment_a_run_ends_the_same(corpus, tmp_path):
     assert json.loads((tmp_path / "killed" / "export" / "csm.json").read_text())["training"]["steps"] == 40
 
 
+@pytest.mark.timeout(900)
 def test_two_processes_take_the_steps_of_one(corpus, tmp_path):
     plain = Optimization(peak_rate=1e-3, warmup_steps=5, dropout=0.0)
     recipe = toy_recipe(depth_fraction=1.0, optimization=plain, phases=(Phase(1.0, 120, 0.4),), frames_per_batch=300)
     path = write_recipe(tmp_path / "recipe.json", recipe)
     one = _train(path, corpus, tmp_path / "one", "--steps", "20")
     two = _train(path, corpus, tmp_path / "two", "--steps", "20", "--processes", "2")
-    assert (one.wait(180), two.wait(180)) == (0, 0)
+    assert (one.wait(WAIT), two.wait(WAIT)) == (0, 0)
     alone, shared = (read_curves(tmp_path / run / "curves.csv") for run in ("one", "two"))
     for name in ("first", "depth", "advance", "norm", "frames", "val_first", "val_depth", "val_advance"):
         ours, theirs = ([row[name] for row in rows if name in row] for rows in (alone, shared))
@@ -225,7 +228,7 @@ def _train(recipe: Path, corpus: tuple[Path, Path], run: Path, *more: str) -> su
     return subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.DEVNULL)
 
 
-def _wait_for(condition, process: subprocess.Popen[bytes], seconds: float = 90) -> None:
+def _wait_for(condition, process: subprocess.Popen[bytes], seconds: float = WAIT) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None and time.monotonic() < deadline

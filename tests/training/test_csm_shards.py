@@ -21,12 +21,11 @@ from duologue.training.csm_recipe import Optimization
 from duologue.training.loop_log import read_curves
 from duologue.training.lora import LoraConfig
 
-from .test_csm_loop import _train, _wait_for
+from .test_csm_loop import WAIT, _train, _wait_for
 from .toy_corpus import MODEL, VOICES, toy_recipe, write_recipe, write_toy_corpus
 
 pytestmark = pytest.mark.timeout(900)  # with fixtures: a dozen processes that import torch
 STEPS = 30
-WAIT = 280  # seconds; a free machine needs about ten
 SETTINGS = {
     "depth_fraction": 1.0,  # or each process draws frames of its own
     "optimization": Optimization(peak_rate=1e-3, warmup_steps=5, dropout=0.0),
@@ -61,7 +60,7 @@ def interrupted(corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("interrupted")
     launcher = _train(hasty, corpus, folder, "--steps", str(STEPS), "--processes", "2", "--shard")
     try:
-        _wait_for(lambda: latest_checkpoint(folder) is not None, launcher, seconds=250)
+        _wait_for(lambda: latest_checkpoint(folder) is not None, launcher)
     finally:
         workers = subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True, check=False)
         for each in (launcher.pid, *map(int, workers.stdout.split())):

@@ -59,15 +59,18 @@ def freeze(
 
 @train.command()
 def compare(
-    config: Annotated[Path, typer.Option(help="The experiment (JSON): recipes/compare/phones.json is an example.")],
-    shards: Annotated[Path, typer.Option(help="Folder of the corpus: .flac and .jsonl.")],
+    config: Annotated[Path, typer.Option(help="The experiment (JSON): recipes/compare/*.json are examples.")],
     run: RunFolder,
     out: Annotated[Path, typer.Option(help="Where the figures go (JSON).")],
+    shards: Annotated[Path | None, typer.Option(help="Folder of the corpus (.flac and .jsonl): for codecs.")] = None,
+    codes: Annotated[Path | None, typer.Option(help="Folder of code shards: for speech models.")] = None,
+    corpus: Annotated[Path | None, typer.Option(help="Folder of listings (.jsonl): for speech models.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the experiment's.")] = None,
 ) -> None:
-    """Train several small codecs that differ in one thing, at equal cost, and compare them."""
-    from ..training.codec_arms import main
+    """Train several small codecs or speech models that differ in one thing, at equal cost, and compare them."""
+    from ..training.compare import main
 
-    main(_words(config=config, shards=shards, run=run, out=out))
+    main(_words(config=config, shards=shards, codes=codes, corpus=corpus, run=run, out=out, seed=seed))
 
 
 @train.command()
