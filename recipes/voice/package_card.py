@@ -27,6 +27,8 @@ repository, on two CPU cores, on synthetic speech. They are here so that the fir
 - Texts: the BYU Chit-Chat dataset (MIT), cleaned; example phrases of WordNet 3.0 (WordNet licence); templates for
   numbers, times, names and questions written for this project.
 - Pronunciation: phoneme strings in misaki's symbols (Apache-2.0).
+- The decoder's losses: spectra, discriminators trained beside it, and the difference that the encoder of Whisper tiny.en
+  (OpenAI, MIT) hears between real and made speech. Words are counted below by another size, Whisper base.
 
 Learning curves: recipes/voice/curves.
 
