@@ -102,6 +102,7 @@ def test_shards_need_company(corpus):
         CsmTrainer(toy_recipe(), items, sharded=True)
 
 
+@pytest.mark.slow  # once in nine runs, on a crowded machine, one of its processes aborted in gloo (docs/log.md)
 def test_shards_resume_bit_for_bit_hold_adapters_and_keep_bad_gradients_out(tmp_path):
     """In two processes at once: sharded_steps.py compares and writes what it found."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
