@@ -90,6 +90,7 @@ def test_shards_take_the_steps_of_one_process_also_after_a_kill(corpus, recipe, 
     assert json.loads((run / "export" / "csm.json").read_text())["training"]["steps"] == STEPS
 
 
+@pytest.mark.slow  # a further whole run
 def test_one_process_goes_on_from_shards(corpus, recipe, alone, interrupted, tmp_path):
     run = shutil.copytree(interrupted, tmp_path / "run")
     assert _train(recipe, corpus, run, "--steps", str(STEPS)).wait(WAIT) == 0
