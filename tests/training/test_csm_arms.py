@@ -4,27 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from duologue.configuration import to_dict
 from duologue.errors import InputError
 from duologue.training import compare, csm_arms
 from duologue.training.arms import read_experiment
 
-from .toy_corpus import toy_recipe, write_toy_corpus
+from .toy_corpus import toy_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "compare"
 SECONDS = 1.6
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return write_toy_corpus(tmp_path_factory.mktemp("toy"))
 
 
 def experiment(path, **more):

@@ -31,21 +31,11 @@ from duologue.training.csm_validation import Validation
 from duologue.training.loop_log import read_curves
 from duologue.training.start import start_from
 
-from .toy_corpus import MODEL, VOICES, toy_recipe, write_recipe, write_toy_corpus
+from .toy_corpus import MODEL, VOICES, toy_recipe, write_recipe
 
 WAIT = 280  # seconds; a free machine needs about ten
 GREEDY = FrameSampling(first=Sampling(0.0), depth=Sampling(0.0), advance=Sampling(0.0))
 CALM = Optimization(peak_rate=4e-3, warmup_steps=10, dropout=0.0, average_decay=0.9)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return write_toy_corpus(tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from duologue.training.loop_log import read_curves
 from duologue.training.lora import LoraConfig
 
 from .test_csm_loop import WAIT, _train, _wait_for
-from .toy_corpus import MODEL, VOICES, toy_recipe, write_recipe, write_toy_corpus
+from .toy_corpus import MODEL, VOICES, toy_recipe, write_recipe
 
 pytestmark = pytest.mark.timeout(900)  # with fixtures: a dozen processes that import torch
 STEPS = 30
@@ -33,11 +33,6 @@ SETTINGS = {
     "frames_per_batch": 300,
 }
 ADAPTED = {**SETTINGS, "lora": LoraConfig(rank=4, alpha=8.0, whole=("text_embeddings.weight",))}
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return write_toy_corpus(tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture(scope="module")
