@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 TEXT   ?= Hello! I am a small voice, trained from scratch, and I live inside this package.
 OUT    ?= speech.wav
 SENTENCES ?= 40
+WORKERS ?= 2
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 2
 export HF_HUB_DISABLE_TELEMETRY := 1
@@ -58,7 +59,7 @@ check: $(VENV)/installed-test
 	$(BIN)/mypy
 
 pytest: $(VENV)/installed-test $(VENV)/frameworks/installed tests/node/node_modules
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 # pipecat and livekit-agents pin what we pin otherwise; no torch here.
 $(VENV)/frameworks/installed: tests/integrations/requirements.txt | $(VENV)/bin/python

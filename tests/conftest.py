@@ -28,6 +28,8 @@ END_SECONDS = 60  # that the interpreter may take to end once all tests are done
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A thread that a failed test left waiting may not keep the run from ending: name it, and end with the status."""
+    if hasattr(session.config, "workerinput"):
+        return  # one of several workers: the run itself ends it
 
     def end() -> None:
         print(f"\nstill running {END_SECONDS} s after the tests:", file=sys.stderr)

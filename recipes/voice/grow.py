@@ -30,7 +30,7 @@ EMBEDDED = HERE.parents[1] / "src" / "duologue" / "weights" / "embedded"
 SHARES = {"corpus": 0.35, "codec": 0.3, "csm": 0.35}
 VOICE_PACKS = "kokoro-js@1.2.1"
 SHARD_HOURS = 0.08
-FIRST_SHARD = 97  # the numbers below are in codes/
+FIRST_SHARDS = {"reading": 1000, "chat": 97}  # of each mix of texts; the numbers below are in codes/
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,11 @@ def make_corpus(plan: Plan, minutes: float) -> None:
 
 
 def start_makers(plan: Plan, count: int) -> list[subprocess.Popen[bytes] | None]:
-    """Processes that make speech until they are stopped."""
-    words = (plan.data / "teacher" / "bin" / "python", "-m", "duologue.corpus.synthesize", "--first", FIRST_SHARD,
-             "--shards", 10_000, "--out", plan.data / "shards", "--voices", plan.data / "package_voices")  # fmt: skip
-    return [start(plan, *words) for _ in range(count)]
+    """Processes that make speech until they are stopped: of both mixes in turns, read sentences first."""
+    words = (plan.data / "teacher" / "bin" / "python", "-m", "duologue.corpus.synthesize", "--shards", 10_000,
+             "--out", plan.data / "shards", "--voices", plan.data / "package_voices")  # fmt: skip
+    mixes = list(FIRST_SHARDS) * count
+    return [start(plan, *words, "--mix", mix, "--first", FIRST_SHARDS[mix]) for mix in mixes[:count]]
 
 
 def refine_decoder(plan: Plan, minutes: float) -> None:

@@ -26,7 +26,8 @@ from duologue.training.codec import CodecRun, CodecTraining, train
 from duologue.training.codec_data import PHONES, CropCorpus, phone_units
 from duologue.training.codec_export import codec_of_run, fingerprint, save_codec
 from duologue.training.codec_quantizer import codebooks, follow, perplexity, quantize, revive, start_from_means
-from duologue.training.codec_refine import DecoderRefinement, refine
+from duologue.training.codec_refine import refine
+from duologue.training.codec_refinement import DecoderRefinement
 from duologue.training.codec_start import start_codec
 from duologue.training.encode_codes import encode_shards, encode_turns
 from duologue.training.listener import Listener, hearing_distance, reading_loss

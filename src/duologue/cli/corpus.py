@@ -25,6 +25,9 @@ def synthesize(
     engine: Annotated[
         str, typer.Option(help="What runs the teacher: auto (torch where it is fast), onnx, torch.")
     ] = "auto",
+    mix: Annotated[
+        str, typer.Option(help="What is said: chat (conversations above all) or reading (sentences of rarer words).")
+    ] = "chat",
 ) -> None:
     """Let the teacher speak dialogues, lines, phrases and templates, shard by shard; goes on where it stopped.
 
@@ -34,7 +37,7 @@ def synthesize(
     from ..errors import BackendUnavailable
 
     try:
-        run(out, voices, first, shards, engine)
+        run(out, voices, first, shards, engine, mix)
     except ModuleNotFoundError as error:
         raise BackendUnavailable(
             f"The teacher needs {error.name}.", hint="pip install -r recipes/voice/teacher-requirements.txt"

@@ -11,12 +11,15 @@ import fcntl
 import json
 import os
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from ..errors import InputError
 from . import texts
+from .plain_sentences import Words, common_words, plain_sentence
 from .teacher import Phonemizer, Teacher, assemble_model, known_words
 from .teacher_engines import ENGINES
 
@@ -30,11 +33,43 @@ OTHER_VOICES = """
 af_alloy af_aoede af_bella af_jessica af_kore af_nicole af_nova af_river af_sarah af_sky am_adam
 am_echo am_eric am_fenrir am_liam am_onyx am_puck am_santa bf_alice bf_isabella bf_lily bm_daniel bm_fable bm_lewis
 """.split()
+READ_PHRASES, READ_PLAIN, READ_TEMPLATES, READ_WORDS = 36, 36, 8, 8  # of a shard of the mix "reading"
+READERS = {"af_heart": 7, "am_michael": 6, "bf_emma": 4, "bm_george": 4}  # how often each reads
 MAX_SECONDS = 12.0
+MIXES = ("chat", "reading")
 
 
-def plan_shard(index: int, dialogues: list, phrases: list[str]) -> list[dict]:
-    """List shard `index`'s items: voices, texts and split, from the index alone."""
+@dataclass(frozen=True)
+class Sources:
+    """All texts there are. `mix` says what a shard is made of: conversations, or sentences of rarer words."""
+
+    dialogues: list[texts.Dialogue]
+    phrases: list[str]
+    words: Words
+    known: set[str]
+    mix: str = "chat"
+
+
+def plan_shard(index: int, sources: Sources) -> list[dict]:
+    """List shard `index`'s items: voices, texts and split, from the index and the mix alone."""
+    return _plan_reading(index, sources) if sources.mix == "reading" else _plan_chat(index, sources)
+
+
+def _plan_reading(index: int, sources: Sources) -> list[dict]:
+    """Phrases from the far end of the list, which the chat shards reach last, plain sentences, templates and words."""
+    rng = random.Random(f"reading {index}")
+    known, words, phrases = sources.known, sources.words, sources.phrases
+    lines = [("phrase", phrases[-1 - (index * READ_PHRASES + j) % len(phrases)]) for j in range(READ_PHRASES)]
+    lines += [("plain", plain_sentence(words, known, rng)) for _ in range(READ_PLAIN)]
+    lines += [("template", texts.template_line(rng)) for _ in range(READ_TEMPLATES)]
+    lines += [("word", rng.choice(words.objects + words.qualities).capitalize() + ".") for _ in range(READ_WORDS)]
+    rng.shuffle(lines)
+    voices = rng.choices(list(READERS), list(READERS.values()), k=len(lines))
+    return [_item(kind, (voice,), [(0, text)], rng) for (kind, text), voice in zip(lines, voices, strict=True)]
+
+
+def _plan_chat(index: int, sources: Sources) -> list[dict]:
+    dialogues, phrases = sources.dialogues, sources.phrases
     rng = random.Random(f"shard {index}")
     multi = [d for d in dialogues if len(d) >= 2]
     single = [d for d in dialogues if len(d) == 1]
@@ -97,14 +132,20 @@ def write_shard(folder: Path, index: int, wav: np.ndarray, items: list[dict]) ->
     temporary.replace(listing)
 
 
-def run(out: Path, voices: Path, first: int, shards: int, engine: str = "auto") -> None:
-    """Speak the shards numbered first..shards-1 that nobody has spoken or is speaking."""
+def run(out: Path, voices: Path, first: int, shards: int, engine: str = "auto", mix: str = "chat") -> None:
+    """Speak the shards numbered first..shards-1 that nobody has spoken or is speaking.
+
+    Keep the numbers of the mixes apart: a number stands for one shard. Raises InputError for an unknown `mix`.
+    """
+    if mix not in MIXES:
+        raise InputError(f"There is no mix {mix!r}.", hint=f"One of {', '.join(MIXES)}.", field="mix")
     out.mkdir(parents=True, exist_ok=True)
     teacher = Teacher(assemble_model(out.parent), voices, engine)
     print(teacher.engine, flush=True)
-    words = known_words()
-    dialogues, phrases = texts.chat_dialogues(words), texts.wordnet_phrases(words)
+    known = known_words()
+    dialogues, phrases = texts.chat_dialogues(known), texts.wordnet_phrases(known)
     random.Random("order").shuffle(dialogues)
+    sources = Sources(dialogues, phrases, common_words(known, texts.WORDNET_DIR), known, mix)
     phonemizer = Phonemizer()
     for index in range(first, shards):
         if (out / f"{index:05d}.jsonl").exists():
@@ -116,7 +157,7 @@ def run(out: Path, voices: Path, first: int, shards: int, engine: str = "auto") 
                 continue
             if (out / f"{index:05d}.jsonl").exists():
                 continue
-            wav, items = speak_shard(plan_shard(index, dialogues, phrases), teacher, phonemizer)
+            wav, items = speak_shard(plan_shard(index, sources), teacher, phonemizer)
             write_shard(out, index, wav, items)
             print(f"shard {index}: {len(items)} items, {len(wav) / RATE_HZ:.0f} s of speech", flush=True)
 
@@ -128,5 +169,6 @@ if __name__ == "__main__":
     parser.add_argument("--first", type=int, default=0, help="number of the first shard")
     parser.add_argument("--shards", type=int, default=400, help="stop before the shard of this number")
     parser.add_argument("--engine", choices=ENGINES, default="auto", help="auto: torch where it is fast, else onnx")
+    parser.add_argument("--mix", choices=MIXES, default="chat", help="conversations, or read sentences")
     arguments = parser.parse_args()
-    run(arguments.out, arguments.voices, arguments.first, arguments.shards, arguments.engine)
+    run(arguments.out, arguments.voices, arguments.first, arguments.shards, arguments.engine, arguments.mix)

@@ -40,6 +40,7 @@ class NativeCache:
 
     def __init__(self, handle: int, engine: NativeEngine) -> None:
         self._handle = handle
+        self._free = binding.library().dl_cache_free  # kept here: modules may be gone when an interpreter ends
         self.engine = engine  # keeps the shapes that the cache was made for, and the library's engine, alive
 
     @property
@@ -66,7 +67,7 @@ class NativeCache:
 
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
-            binding.library().dl_cache_free(self._handle)
+            self._free(self._handle)
             self._handle = 0
 
 
@@ -110,6 +111,7 @@ class NativeEngine:
         self.threads = threads
         self.lock = threading.Lock()
         self._model = NativeModel(packed, threads=threads, path=path)  # the memory that the C side points into
+        self._free = binding.library().dl_engine_free  # kept here: modules may be gone when an interpreter ends
         self._handle = binding.library().dl_engine_new(ctypes.byref(self._model.c))
         if not self._handle:
             raise InputError(f"The CPU engine can't run this model: {binding.library().dl_last_error().decode()}.")
@@ -220,7 +222,7 @@ class NativeEngine:
 
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
-            binding.library().dl_engine_free(self._handle)
+            self._free(self._handle)
             self._handle = 0
 
 

@@ -39,7 +39,7 @@ class _Half:
         counts = np.array([array.size for array in arrays], np.int64)
         sizes = _c_sizes(config, decodes, kind, rest)
         self._books = [array for array in arrays if array.ndim == 3]  # the C side points into the centroids
-        new = binding.library().dl_codec_new
+        new, self._free = binding.library().dl_codec_new, binding.library().dl_codec_free  # modules may end before it
         self.handle = new(ctypes.byref(sizes), binding.address(places), binding.address(counts), len(arrays))
         if not self.handle:
             raise LayoutMismatch(f"The kernels can't run this codec: {binding.library().dl_last_error().decode()}.")
@@ -47,7 +47,7 @@ class _Half:
 
     def __del__(self) -> None:
         if getattr(self, "handle", None):
-            binding.library().dl_codec_free(self.handle)
+            self._free(self.handle)
             self.handle = 0
 
 
