@@ -92,7 +92,7 @@ def load_items(codes: Path, corpus: Path) -> tuple[list[SpokenItem], str]:
             raise InputError(f"{names} come from different codecs.", hint="Encode the corpus again with one codec.")
         listing = corpus / f"{path.stem}.jsonl"
         lines = [json.loads(line) for line in listing.read_text(encoding="utf-8").splitlines()]
-        joined = _join(lines, shard.turns, path.stem)
+        joined = join_listing(lines, shard.turns, path.stem)
         items += _without_bad_turns(joined, [line["id"] for line in lines], bad_turns(corpus, path.stem))
     if not items:
         raise InputError(
@@ -128,7 +128,8 @@ def _without_bad_turns(items: list[SpokenItem], ids: list[int], bad: set[tuple[i
     return kept
 
 
-def _join(lines: list[dict[str, Any]], codes: list[np.ndarray], shard: str) -> list[SpokenItem]:
+def join_listing(lines: list[dict[str, Any]], codes: list[np.ndarray], shard: str) -> list[SpokenItem]:
+    """A listing's items with the codes of their turns. Raises InputError if their numbers differ."""
     wanted = sum(len(line["turns"]) for line in lines)
     if wanted != len(codes):
         raise InputError(

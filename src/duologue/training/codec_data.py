@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from .codec_pitch import HOP, pitch_track
 UNIT = 600  # samples of a duration unit
 PHONE_SPAN = 960  # samples of half a frame: one phone label each
 STRESS = "ˈˌ"
+Crop = tuple[np.ndarray, np.ndarray, np.ndarray]  # samples, pitch, phones
 # Index 0: silence and boundaries (spaces, punctuation). Stress marks take the phone that follows.
 PHONES = "_AIOQTWYabdefhijklmnoprstuvwxzæðŋɐɑɒɔəɚɛɜɡɪɹɾʃʊʌʒʔʤʧθᵊᵻː"
 
@@ -41,6 +43,11 @@ class Crops:
         """The share of one process: `count` crops from rank * count on."""
         chosen = slice(rank * count, (rank + 1) * count)
         return Crops(self.wav[chosen], self.pitch_hz[chosen], self.phones[chosen], self.hop[chosen])
+
+    def with_more(self, more: Crops) -> Crops:
+        """These, then others of the same length."""
+        pairs = zip(vars(self).values(), vars(more).values(), strict=True)
+        return Crops(*(torch.cat(pair) for pair in pairs))
 
 
 @dataclass(frozen=True)
@@ -142,17 +149,20 @@ class CropCorpus:
 
     def draw(self, count: int, rng: np.random.Generator) -> Crops:
         """Draw `count` crops, each place of the corpus being as likely as any other."""
-        picked = [self._crop(rng) for _ in range(count)]
-        wav, pitch_hz, phones = (torch.from_numpy(np.stack(parts)) for parts in zip(*picked, strict=True))
-        return Crops(wav[:, None], pitch_hz, phones, torch.from_numpy(rng.integers(HISS_HOPS, size=count)))
+        return self.batch([self._crop(rng) for _ in range(count)], rng)
 
-    def _crop(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def batch(self, picked: Sequence[Crop], rng: np.random.Generator) -> Crops:
+        """Crops as one batch, each somewhere in the decoder's hiss."""
+        wav, pitch_hz, phones = (torch.from_numpy(np.stack(parts)) for parts in zip(*picked, strict=True))
+        return Crops(wav[:, None], pitch_hz, phones, torch.from_numpy(rng.integers(HISS_HOPS, size=len(picked))))
+
+    def _crop(self, rng: np.random.Generator) -> Crop:
         number, first, last = self.places[int(np.searchsorted(self.upto, rng.random()))]
         start = int(rng.integers(first // HOP, last // HOP + 1)) * HOP
         return crop_of(self.shards[number], start, self.crop_samples)
 
 
-def crop_of(shard: PreparedShard, start: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def crop_of(shard: PreparedShard, start: int, count: int) -> Crop:
     """Samples, pitch and phones of [start, start + count). Pitch j is what a decoder's hop j glides to: 15 ms on."""
     wav = shard.samples[start : start + count].astype(np.float32) / 32768
     first = start // HOP + 1

@@ -25,6 +25,7 @@ from .checkpoints import AveragedWeights, collect, latest_checkpoint, load_check
 from .codec_data import CropCorpus, Crops
 from .codec_export import fingerprint, save_codec
 from .codec_model import LearningCodec, LossWeights, weigh
+from .codec_predicted import PredictedCrops
 from .codec_start import grown
 from .discriminators import Discriminators, feature_distance, fooling_loss, judge_loss
 from .discriminators_bands import BandDiscriminators
@@ -61,6 +62,8 @@ class DecoderRefinement:
     hearing_weight: float = 0.0  # of the difference to a listener
     listener: Literal["phones", "whisper"] = "phones"  # which: learns here from the teacher's durations, or tiny.en
     listener_rate: float = 1e-3
+    predicted: str = ""  # folder of codes that a speech model drew for these shards (predicted_codes.py)
+    predicted_share: float = 0.5  # of the crops are sounded from them instead of the recording's own, if there are any
     decoder_blocks: int | None = None  # more than the codec has: the further ones start silent
     checkpoint_every: int = 200
     log_every: int = 20
@@ -97,6 +100,9 @@ class Refinement:
             self.reader = torch.optim.AdamW(heard, lr=config.listener_rate, weight_decay=0.02, fused=True)
         shards, prepared = Path(config.shards).expanduser(), Path(config.prepared).expanduser()
         self.corpus = CropCorpus(shards, prepared, int(config.crop_seconds * 24_000))
+        self.predicted: PredictedCrops | None = None
+        if config.predicted:
+            self.predicted = PredictedCrops(self.corpus, Path(config.predicted).expanduser())
         self.step = 0
 
     def parameters(self) -> list[nn.Parameter]:
@@ -115,20 +121,28 @@ class Refinement:
         restore(tensors, self._modules(), self._optimizers())
         self.step = facts["step"]
         self.corpus.use(facts["shards"])
+        if self.predicted is not None:
+            self.predicted.use(facts.get("predicted") or self.predicted.available())
 
     def save(self) -> None:
         """Write a checkpoint and the averaged codec."""
         facts = {"fingerprint": self.fingerprint, "shards": self.corpus.names, "config": to_dict(self.config)}
+        facts["predicted"] = self.predicted.names if self.predicted is not None else []
         save_checkpoint(self.folder / "checkpoints", self.step, collect(self._modules(), self._optimizers()), facts)
         mark = save_codec(self.averaged.codec, self.folder / "codec.safetensors", half=True)
         assert mark == self.fingerprint, "the refinement touched what makes codes"
 
     def grow(self) -> None:
         """Take in the shards that exist now; all processes use the leader's list."""
-        names = [self.corpus.available()]
+        self.corpus.use(self._agreed(self.corpus.available()))
+        if self.predicted is not None:
+            self.predicted.use(self._agreed(self.predicted.available()))
+
+    def _agreed(self, names: list[str]) -> list[str]:
+        shared = [names]
         if self.group.size > 1:
-            distributed.broadcast_object_list(names, 0)
-        self.corpus.use(names[0])
+            distributed.broadcast_object_list(shared, 0)
+        return shared[0]
 
     def _modules(self) -> dict[str, nn.Module]:
         mine: dict[str, nn.Module] = {"model": self.model, "average": self.averaged, "judges": self.judges}
@@ -142,10 +156,9 @@ class Refinement:
         """One step of the maker and, on the same sound, one of the judges."""
         chance = np.random.default_rng([self.config.seed, self.step])
         torch.manual_seed(int(chance.integers(2**62)))
-        mine = self.config.crops
-        crops = self.corpus.draw(mine * self.group.size, chance).part(self.group.rank, mine)
+        crops, drawn = self._draw(chance)
         with autocast(self.config.precision):
-            made, terms = self._sound(crops)
+            made, terms = self._sound(crops, drawn)
             figures = terms | self.model.distances(made, crops.wav)
             total = weigh(figures, self.config.loss)
         real, cut = self._cut(crops.wav[:, 0], made[:, 0], chance)
@@ -161,12 +174,27 @@ class Refinement:
         values = self.group.sum(torch.stack([term.detach().float() for term in figures.values()])) / self.group.size
         return dict(zip(figures, values.tolist(), strict=True))
 
-    def _sound(self, crops: Crops) -> tuple[Tensor, dict[str, Tensor]]:
+    def _draw(self, chance: np.random.Generator) -> tuple[Crops, Tensor | None]:
+        """This process's crops; the last of them, as many as codes (B, K, T) are returned, have predicted codes."""
+        rank, size, mine = self.group.rank, self.group.size, self.config.crops
+        predicted = 0 if self.predicted is None else round(mine * self.config.predicted_share)
+        own = mine - predicted
+        crops = self.corpus.draw(own * size, chance).part(rank, own) if own else None
+        if self.predicted is None or not predicted:
+            assert crops is not None
+            return crops, None
+        more, codes = self.predicted.draw(predicted * size, chance)
+        more, codes = more.part(rank, predicted), codes[rank * predicted : (rank + 1) * predicted]
+        return (crops.with_more(more) if crops is not None else more), codes
+
+    def _sound(self, crops: Crops, drawn: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
         quantizer = self.model.codec.quantizer
-        with torch.no_grad():
-            latents = self.model.codec.latents(crops.wav)
-            codes = quantizer.encode(latents.float())
-        return self.model.sound(quantizer.decode(codes), crops)
+        own = len(crops.wav) - (0 if drawn is None else len(drawn))
+        codes = [] if drawn is None else [drawn]
+        if own:
+            with torch.no_grad():
+                codes.insert(0, quantizer.encode(self.model.codec.latents(crops.wav[:own]).float()))
+        return self.model.sound(quantizer.decode(torch.cat(codes)), crops)
 
     def _cut(self, real: Tensor, made: Tensor, chance: np.random.Generator) -> tuple[Tensor, Tensor]:
         """The same random cut of both; never from the first 80 ms, where the decoder starts from silence."""

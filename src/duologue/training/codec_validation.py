@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .codec_data import PHONES, CropCorpus, crop_of
+from .codec_data import PHONES, Crop, CropCorpus, crop_of
 from .codec_model import LearningCodec
 from .codec_pitch import pitch_track
 from .codec_quantizer import pass_through, quantize
@@ -16,15 +16,13 @@ _MOST_CLIPS = 24
 _MOST_SAMPLES = 1920 * 75
 _WITHIN = float(np.log(1.1))
 
-Clip = tuple[np.ndarray, np.ndarray, np.ndarray]
-
 
 class Validation:
     """The first validation and test stretches of the corpus, at most 6 s each; never trained on."""
 
     def __init__(self, corpus: CropCorpus) -> None:
         self.metric = MelMetric()
-        self.clips: list[Clip] = []
+        self.clips: list[Crop] = []
         for shard in corpus.shards:
             for split in ("validation", "test"):
                 for start, stop in shard.stretches.get(split, []):
