@@ -76,6 +76,8 @@ def main(given: list[str] | None = None) -> None:
     prepare_teacher(plan)
     make_corpus(plan, left.get("corpus", 0.0))
     if plan.keep_codec:
+        encode(plan)
+        predict(plan)
         refine_decoder(plan, left.get("codec", 0.0))
     else:
         train_codec(plan, left.get("codec", 0.0))
@@ -133,6 +135,13 @@ def start_makers(plan: Plan, count: int) -> list[subprocess.Popen[bytes] | None]
     return [start(plan, *words, "--mix", mix, "--first", FIRST_SHARDS[mix]) for mix in mixes[:count]]
 
 
+def predict(plan: Plan) -> None:
+    """What the speech model in the package would have said, so that the decoder learns to sound that."""
+    run(plan, "duologue", "corpus", "predict", "--csm", EMBEDDED / "csm.safetensors", "--config",
+        HERE / "csm_onward.json", "--shards", plan.data / "shards", "--codes", plan.data / "codes",
+        "--out", plan.data / "predicted")  # fmt: skip
+
+
 def refine_decoder(plan: Plan, minutes: float) -> None:
     """A better decoder for the same codes, in one process: at a high rate, then down a cosine. Others make speech."""
     run_folder, recipe = plan.data / "refined", plan.data / "codec_refine.json"
@@ -140,6 +149,7 @@ def refine_decoder(plan: Plan, minutes: float) -> None:
         return
     values = json.loads((HERE / "codec_refine.json").read_text(encoding="utf-8"))
     values |= {"shards": str(plan.data / "shards"), "prepared": str(plan.data / "prepared")}
+    values |= {"predicted": str(plan.data / "predicted")}
     words = ("duologue", "train", "refine", "--config", recipe, "--codec", plan.codec_from, "--run", run_folder)
     makers = start_makers(plan, plan.processes - 1)
     try:

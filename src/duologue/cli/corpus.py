@@ -157,5 +157,22 @@ def shift(
     main([*_words(codec=codec, shards=shards, out=out, codes=codes, units=units)])
 
 
+@corpus.command()
+def predict(
+    csm: Annotated[Path, typer.Option(help="The speech model's file.")],
+    config: Annotated[Path, typer.Option(help="Its training recipe, for the numbers of the voices.")],
+    shards: Shards,
+    codes: Annotated[Path, typer.Option(help="Folder of the shards' codes.")],
+    out: Annotated[Path, typer.Option(help="Folder for the predicted ones.")],
+) -> None:
+    """Draw the codes that a speech model expects, each after its true past: for `train refine` (its key `predicted`).
+
+    A decoder refined on them learns to sound what the model says, not only what the codec hears.
+    """
+    from ..training.predicted_codes import main
+
+    main([*_words(csm=csm, config=config, shards=shards, codes=codes, out=out)])
+
+
 def _words(**options: object) -> list[str]:
     return [word for name, value in options.items() for word in (f"--{name}", str(value))]
