@@ -30,7 +30,7 @@ EMBEDDED = HERE.parents[1] / "src" / "duologue" / "weights" / "embedded"
 SHARES = {"corpus": 0.35, "codec": 0.3, "csm": 0.35}
 VOICE_PACKS = "kokoro-js@1.2.1"
 SHARD_HOURS = 0.08
-FIRST_SHARDS = {"reading": 1000, "chat": 97}  # of each mix of texts; the numbers below are in codes/
+FIRST_SHARDS = {"reading": 1010, "chat": 103}  # of each mix of texts; the numbers below are in codes/
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,17 @@ parts scaled to the global counts, so that the *sum* of gradients is the gradien
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 from collections.abc import Iterable
 
 import torch
 import torch.distributed as distributed
 from torch import nn
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Group:
@@ -22,6 +26,7 @@ class Group:
         self.rank = int(os.environ.get("RANK", "0"))
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         if self.size > 1 and not distributed.is_initialized():
+            end_with_launcher()
             distributed.init_process_group("gloo")
 
     @property
@@ -60,6 +65,18 @@ class Group:
         """Leave the group."""
         if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+def end_with_launcher() -> None:
+    """End this process when torchrun does, also by `kill -9`: left alone, it would write into a run resumed elsewhere.
+
+    Linux only; other systems have no such signal.
+    """
+    if sys.platform == "linux":
+        launcher = os.getppid()
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != launcher:  # it ended before the request
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def mean_over_all(total: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
