@@ -1,6 +1,7 @@
 """Text -> phonemes of one accent, word by word in context. Knows no audio and no model; never drops a word.
 
-Gives the phonemes of misaki 0.9.4 (which the embedded voice learned from), without spaCy: punctuation passes, words
+Gives the phonemes of misaki 0.9.4 (which the embedded voice learned from) but for the words of senses.py, without spaCy:
+punctuation passes, words
 come from lexicon and rules, words that both don't know are read by letters -> sounds.
 """
 
@@ -17,6 +18,7 @@ from .lexicon import Accent, load_lexicon
 from .names import name_phones
 from .numbers import amount
 from .pronunciation import CLITICS, Context, Pronouncer
+from .senses import said_as
 from .word_class import guess_class
 
 TOKEN = re.compile(r"[A-Za-z]+(?:\.[A-Za-z]+)+\.?|[A-Za-z']+(?:-+[A-Za-z']+)*|\d+|[^\w\s]|\s+|.", re.DOTALL)
@@ -68,6 +70,7 @@ class Phonemizer:
             return token if token in MARKS else ""
         word = token.strip("'") if token.endswith("'") and not token.endswith("s'") else token
         word_class = self._class(words, i, word)
+        word = said_as(words, i) if word == token else word
         phones = self._pronouncer.word(word, word_class, context)
         return phones if phones is not None else self._compound(word, word_class, context)
 
