@@ -1,8 +1,7 @@
 """Text -> phonemes of one accent, word by word in context. Knows no audio and no model; never drops a word.
 
-Gives the phonemes of misaki 0.9.4 (which the embedded voice learned from) but for the words of senses.py, without spaCy:
-punctuation passes, words
-come from lexicon and rules, words that both don't know are read by letters -> sounds.
+Gives the phonemes of misaki 0.9.4 (which the embedded voice learned from) but for the words of senses.py, without
+spaCy: punctuation passes, words come from lexicon and rules, words that both don't know are read by letters -> sounds.
 """
 
 from __future__ import annotations
