@@ -17,9 +17,7 @@ import torch
 
 from duologue.configuration import from_dict, to_dict
 from duologue.errors import InputError, LayoutMismatch
-from duologue.mimi.config import MimiConfig, QuantizerConfig, TransformerConfig
 from duologue.mimi.quantizer import SplitQuantizer
-from duologue.mimi.spectral_config import SpectralConfig
 from duologue.training.checkpoints import latest_checkpoint
 from duologue.training.code_shards import load_items
 from duologue.training.codec import CodecRun, CodecTraining, train
@@ -35,17 +33,9 @@ from duologue.training.loop_log import read_curves
 from duologue.training.losses_spectral import MelMetric, SpectralDistance
 from duologue.weights.mimi import load_mimi
 
-from .toy_speech import write_toy_shards
+from .toy_speech import TINY_CODEC, write_toy_shards
 
 torch.set_num_threads(1)
-TINY = MimiConfig(
-    width=16,
-    frontend="spectral",
-    seanet=None,
-    spectral=SpectralConfig(dim=16, encoder_blocks=1, decoder_blocks=1),
-    transformer=TransformerConfig(layers=1, heads=2, hidden=32, context=20),
-    quantizer=QuantizerConfig(codebooks=3, entries=16, width=8),
-)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +46,7 @@ def shards(tmp_path_factory):
 @pytest.fixture(scope="module")
 def recipe(shards):
     return CodecTraining(
-        str(shards), str(shards.parent / "prepared"), TINY,
+        str(shards), str(shards.parent / "prepared"), TINY_CODEC,
         steps=8, crops=2, crop_seconds=0.64, plain_steps=2, warmup_steps=2, decay_steps=3, revive_every=2,
         checkpoint_every=4, log_every=2, precision="float32",
     )  # fmt: skip
@@ -269,7 +259,7 @@ def test_phones_follow_the_durations():
 
 def test_k_means_start_and_revival_keep_codes_in_use():
     torch.manual_seed(0)
-    quantizer = SplitQuantizer(16, TINY.quantizer)
+    quantizer = SplitQuantizer(16, TINY_CODEC.quantizer)
     rows = torch.randn(400, 8)
     start_from_means(quantizer, rows, rows, torch.Generator().manual_seed(0))
     assert perplexity(codebooks(quantizer)[0]) > 10
@@ -282,7 +272,7 @@ def test_k_means_start_and_revival_keep_codes_in_use():
 
 def test_running_means_approach_what_they_are_shown():
     torch.manual_seed(0)
-    quantizer = SplitQuantizer(16, TINY.quantizer)
+    quantizer = SplitQuantizer(16, TINY_CODEC.quantizer)
     rows = torch.randn(400, 8)
     start_from_means(quantizer, rows, rows, torch.Generator().manual_seed(0))
     latents = torch.randn(4, 16, 50)
@@ -294,7 +284,7 @@ def test_running_means_approach_what_they_are_shown():
 
 def test_fewer_levels_mean_a_coarser_sum():
     torch.manual_seed(0)
-    quantizer = SplitQuantizer(16, TINY.quantizer)
+    quantizer = SplitQuantizer(16, TINY_CODEC.quantizer)
     latents = torch.randn(2, 16, 5)
     limited = quantize(quantizer, latents, torch.tensor([1, 3])).latents
     full = quantize(quantizer, latents, None).latents

@@ -11,8 +11,6 @@ from duologue.csm.model import Csm
 from duologue.engine.base import FrameSampling, Sampling
 from duologue.errors import InputError
 from duologue.mimi.codec import Mimi
-from duologue.mimi.config import MimiConfig, QuantizerConfig, TransformerConfig
-from duologue.mimi.spectral_config import SpectralConfig
 from duologue.timebase import FRAME_SAMPLES
 from duologue.training.code_shards import load_items, read_code_shard, write_code_shard
 from duologue.training.codec_data import CropCorpus
@@ -29,18 +27,10 @@ from duologue.weights.csm_files import CsmWeights, write_csm
 from duologue.weights.mimi import load_mimi
 
 from .toy_corpus import CODES, MODEL, VOICES, toy_recipe, write_recipe
-from .toy_speech import write_toy_shards
+from .toy_speech import TINY_CODEC, write_toy_shards
 
 GREEDY = FrameSampling(first=Sampling(0.0), depth=Sampling(0.0), guidance=2.0)
 LIVELY = FrameSampling(first=Sampling(1.0, 20), depth=Sampling(1.0, 20))
-CODEC = MimiConfig(
-    width=16,
-    frontend="spectral",
-    seanet=None,
-    spectral=SpectralConfig(dim=16, encoder_blocks=1, decoder_blocks=1),
-    transformer=TransformerConfig(layers=1, heads=2, hidden=32, context=20),
-    quantizer=QuantizerConfig(codebooks=3, entries=16, width=8),
-)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +130,7 @@ def spoken(tmp_path_factory):
     folder = tmp_path_factory.mktemp("spoken")
     shards = write_toy_shards(folder / "shards")
     torch.manual_seed(0)
-    codec = Mimi(CODEC).eval()
+    codec = Mimi(TINY_CODEC).eval()
     save_codec(codec, folder / "codec.safetensors", half=True)
     codec = load_mimi(folder / "codec.safetensors")
     encode_shards(codec, shards, folder / "codes")

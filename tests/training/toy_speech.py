@@ -6,7 +6,18 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from duologue.mimi.config import MimiConfig, QuantizerConfig, TransformerConfig
+from duologue.mimi.spectral_config import SpectralConfig
+
 UNIT = 600
+TINY_CODEC = MimiConfig(
+    width=16,
+    frontend="spectral",
+    seanet=None,
+    spectral=SpectralConfig(dim=16, encoder_blocks=1, decoder_blocks=1),
+    transformer=TransformerConfig(layers=1, heads=2, hidden=32, context=20),
+    quantizer=QuantizerConfig(codebooks=3, entries=16, width=8),
+)
 
 
 def write_toy_shards(folder: Path, turns: int = 14) -> Path:
