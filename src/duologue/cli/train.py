@@ -91,6 +91,7 @@ def csm(
     shard: Annotated[bool, typer.Option("--shard", help="Share out the weights among the processes too.")] = False,
     threads: Annotated[int, typer.Option(help="Per process.", min=1)] = 1,
     nice: Annotated[int, typer.Option(help="Scheduling niceness.")] = 10,
+    device: Annotated[str, typer.Option(help="cpu or cuda (a GPU for each process).")] = "cpu",
 ) -> None:
     """Train a speech model on codes, or fine-tune one: recipes/voice/csm.json, recipes/fine_tune/*.json."""
     from ..training.csm import main
@@ -98,7 +99,8 @@ def csm(
     main(
         _words(
             config=config, codes=codes, corpus=corpus, run=run, minutes=minutes, steps=steps, codec=codec,
-            processes=processes, shard=shard, threads=threads, nice=nice, **{"from": start, "pause-after": pause_after},
+            processes=processes, shard=shard, threads=threads, nice=nice, device=device,
+            **{"from": start, "pause-after": pause_after},
         )
     )  # fmt: skip
 

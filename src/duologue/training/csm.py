@@ -6,6 +6,7 @@ Run it again with the same --run to go on, also after `kill -9`. Knows no speech
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import sys
@@ -120,7 +121,7 @@ class Run:
         trainer, started, tick = self.trainer, time.monotonic(), time.monotonic()
         saved = tick
         begun = budget.progress(trainer.seconds, trainer.step_number)
-        self.say(explain(self.recipe.precision))
+        self.say(explain(self.recipe.precision, self.group.device.type))
         while True:
             now = time.monotonic()
             trainer.seconds = self.group.agree(trainer.seconds + now - tick)
@@ -149,6 +150,8 @@ class Run:
         self.curves.append(self.trainer.step_number, seconds=self.trainer.seconds, **measured)
         draw_curves(self.folder / "curves.csv", self.folder / "curves.png", PANELS)
         self.say(" ".join(f"{name} {value:.3f}" for name, value in measured.items()))
+        if self.group.device.type != "cpu":
+            average = copy.deepcopy(average).cpu()  # samples and files are made here
         if self.codec is not None:
             folder = self.folder / "samples" / f"{self.trainer.step_number:08d}"
             ended = write_samples(folder, merged(average), self.codec, self.sampled)
@@ -214,14 +217,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--shard", action="store_true", help="share out the weights among the processes too (FSDP2)")
     parser.add_argument("--threads", type=int, default=1, help="per process")
     parser.add_argument("--nice", type=int, default=10)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda; each process takes a GPU of its own")
     options = parser.parse_args(argv)
     if not options.minutes and not options.steps:
         parser.error("give --minutes or --steps")
     relaunch("duologue.training.csm", argv, options.processes)
     os.nice(max(0, options.nice - os.nice(0)))
     torch.set_num_threads(options.threads)
-    group = Group()
+    group = None
     try:
+        group = Group(options.device)
         start = start_from(options.start) if options.start else None
         tuned = start is not None and "model" not in read_values(options.config)
         recipe = _tuning(options.config, start, options.corpus) if start and tuned else load_recipe(options.config)
@@ -232,7 +237,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     finally:
-        group.close()
+        if group is not None:
+            group.close()
 
 
 if __name__ == "__main__":

@@ -73,6 +73,10 @@ class TrainingBatch:
         """Frames (EOS included) to learn from."""
         return int(self.batch.trained.sum())
 
+    def to(self, device: torch.device | str) -> TrainingBatch:
+        """The same batch on another device."""
+        return TrainingBatch(self.batch.to(device), self.inputs.to(device))
+
 
 def turn_rows(turn: SpokenTurn, speaker: int, max_advance: int) -> TurnRows:
     """Read a turn's units and place its frames on them. Raises InputError for unknown symbols or impossible tempo."""

@@ -6,6 +6,7 @@ a run that was killed takes the very steps it would have taken.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import statistics
@@ -61,6 +62,7 @@ class CsmTrainer:
             self.model.load_state_dict(start)
         if recipe.lora is not None:
             add_adapters(self.model, recipe.lora)
+        self.model.to(self.group.device)
         self.losses = LossOf(self.model, recipe)
         self.average = AveragedWeights(self._second_copy(), recipe.optimization.average_decay)
         add_dropout(self.model, recipe.optimization.dropout)
@@ -77,7 +79,8 @@ class CsmTrainer:
     def _second_copy(self) -> nn.Module:
         """A copy of the model to average in, what is frozen shared with it; before that, parts are dealt out."""
         if self.sharded:
-            shard(self.losses, [*self.model.backbone.layers, *self.model.decoder.layers])
+            layers = [*self.model.backbone.layers, *self.model.decoder.layers]
+            shard(self.losses, layers, self.group.device.type)
             return copy_parts(self.model, blank(self.recipe))
         still = {id(parameter): parameter for parameter in self.model.parameters() if not parameter.requires_grad}
         return copy.deepcopy(self.model, still)
@@ -128,9 +131,9 @@ class CsmTrainer:
         if self.sharded and not mine.frames:  # layers are gathered by all: the others' work, counted as nothing
             mine = part_of_batch(whole, 0, group.size)
         if mine.frames:
-            total, *parts = self.losses(mine, weights, torch.Generator().manual_seed(seed))
+            total, *parts = self.losses(mine.to(group.device), weights, torch.Generator().manual_seed(seed))
             total.backward()
-            sums = torch.stack(parts).detach() * torch.tensor(shares)
+            sums = torch.stack(parts).detach().cpu() * torch.tensor(shares)
         first, depth, advance = group.sum(sums).tolist()
         return {"first": first, "depth": depth, "advance": advance}
 
@@ -140,8 +143,8 @@ class CsmTrainer:
         if not self.sharded:
             self.group.sum_gradients(trained)
         gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
-        norm = norm_of_parts(gradients) if self.sharded else nn.utils.get_total_norm(gradients, foreach=True)
-        nn.utils.clip_grads_with_norm_(trained, self.recipe.optimization.clip, norm, foreach=True)
+        norm = norm_of_parts(gradients) if self.sharded else nn.utils.get_total_norm(gradients)
+        nn.utils.clip_grads_with_norm_(trained, self.recipe.optimization.clip, norm)
         return float(norm)
 
     def _sane(self, norm: float) -> bool:
@@ -216,13 +219,15 @@ def blank(recipe: CsmRecipe) -> Csm:
 def compute_losses(
     model: Csm, batch: TrainingBatch, weights: LossWeights, recipe: CsmRecipe, generator: torch.Generator | None
 ) -> Losses:
-    """Losses in the recipe's precision.
+    """Losses in the recipe's precision, on the batch's device.
 
-    Attention runs as plain matrix products: for these short sequences that is two to three times faster on CPUs than
+    On CPUs attention runs as plain matrix products: for these short sequences that is two to three times faster than
     the fused kernel, whose backward pass takes half of a step.
     """
+    device = batch.inputs.device.type
     torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # despite its name, for CPUs too
-    with autocast(recipe.precision), sdpa_kernel(SDPBackend.MATH):
+    plain = sdpa_kernel(SDPBackend.MATH) if device == "cpu" else contextlib.nullcontext()
+    with autocast(recipe.precision, device), plain:
         return csm_losses(
             model,
             batch.batch,

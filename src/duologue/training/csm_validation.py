@@ -49,9 +49,9 @@ class Validation:
     def _means(self, model: Csm, shuffled: bool) -> dict[str, float]:
         sums = {"first": 0.0, "depth": 0.0, "advance": 0.0}
         totals = dict.fromkeys(sums, 0.0)
-        weights = LossWeights()
+        weights, device = LossWeights(), next(model.parameters()).device
         for batch in self.other if shuffled else self.true:
-            losses = compute_losses(model, batch, weights, self.recipe, None)
+            losses = compute_losses(model, batch.to(device), weights, self.recipe, None)
             first, depth, advance = counts(batch, self.recipe.model, weights)
             for name, count in (("first", first), ("depth", depth), ("advance", advance)):
                 sums[name] += float(getattr(losses, name)) * count

@@ -16,18 +16,22 @@ import torch
 import torch.distributed as distributed
 from torch import nn
 
+from ..errors import InputError
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Group:
-    """This process's place among its peers; alone, every operation is the identity."""
+    """This process's place among its peers, and what it computes on; alone, every operation is the identity."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        """`device`: cpu or cuda; each process of a machine takes a GPU of its own. Raises InputError without any."""
         self.rank = int(os.environ.get("RANK", "0"))
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.device = _own_device(device)
         if self.size > 1 and not distributed.is_initialized():
             end_with_launcher()
-            distributed.init_process_group("gloo")
+            distributed.init_process_group("gloo" if self.device.type == "cpu" else "cpu:gloo,cuda:nccl")
 
     @property
     def leads(self) -> bool:
@@ -65,6 +69,20 @@ class Group:
         """Leave the group."""
         if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+def _own_device(name: str) -> torch.device:
+    if name == "cpu":
+        return torch.device("cpu")
+    if name != "cuda":
+        raise InputError(f"There is no training on {name!r}.", hint="cpu or cuda.", field="device")
+    mine, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if mine >= count:
+        raise InputError(
+            f"PyTorch sees {count} GPUs here.", hint="Use --device cpu, or fewer --processes.", field="device"
+        )
+    torch.cuda.set_device(mine)
+    return torch.device("cuda", mine)
 
 
 def end_with_launcher() -> None:

@@ -19,24 +19,28 @@ def multiplies_bfloat16() -> bool:
     return any(name.endswith("bf16") and present is True for name, present in capabilities.items())
 
 
-def resolve(asked: Precision) -> Literal["float32", "bfloat16"]:
-    """What `asked` means on this machine."""
+def _suits(device: str) -> bool:
+    return multiplies_bfloat16() if device == "cpu" else torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def resolve(asked: Precision, device: str = "cpu") -> Literal["float32", "bfloat16"]:
+    """What `asked` means on this machine's `device` (cpu or cuda)."""
     if asked == "auto":
-        return "bfloat16" if multiplies_bfloat16() else "float32"
+        return "bfloat16" if _suits(device) else "float32"
     return asked
 
 
-def autocast(asked: Precision) -> torch.autocast:
+def autocast(asked: Precision, device: str = "cpu") -> torch.autocast:
     """Context in which matrix products run in the precision that `asked` means here."""
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=resolve(asked) == "bfloat16")
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=resolve(asked, device) == "bfloat16")
 
 
-def explain(asked: Precision) -> str:
+def explain(asked: Precision, device: str = "cpu") -> str:
     """The choice as a line for a run's log."""
-    chosen = resolve(asked)
+    chosen, suits = resolve(asked, device), _suits(device)
+    where = "CPU" if device == "cpu" else "GPU"
     if asked == "auto":
-        seen = "seen" if multiplies_bfloat16() else "not seen"
-        return f"precision {chosen} (auto: bfloat16 instructions {seen} in this CPU)"
-    if chosen == "bfloat16" and not multiplies_bfloat16():
-        return "precision bfloat16, as asked; this CPU has no instructions for it, so it will be slow"
+        return f"precision {chosen} (auto: bfloat16 instructions {'seen' if suits else 'not seen'} in this {where})"
+    if chosen == "bfloat16" and not suits:
+        return f"precision bfloat16, as asked; this {where} has no instructions for it, so it will be slow"
     return f"precision {chosen}, as asked"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor  # importing it takes a second, so only runs with shards do
 
 
-def shard(root: nn.Module, layers: Sequence[nn.Module]) -> None:
+def shard(root: nn.Module, layers: Sequence[nn.Module], device: str = "cpu") -> None:
     """Share out the parameters of `root` in place, those of each of `layers` as a group of its own.
 
     Only a forward pass of `root` finds them whole. Gradients are *summed* over the processes, zeros where a process
@@ -30,7 +30,7 @@ def shard(root: nn.Module, layers: Sequence[nn.Module]) -> None:
 
     if not distributed.is_initialized() or distributed.get_world_size() < 2:
         raise InputError("One process has nobody to share weights with.", hint="Add --processes 2.", field="shard")
-    mesh = init_device_mesh("cpu", (distributed.get_world_size(),))
+    mesh = init_device_mesh(device, (distributed.get_world_size(),))
     for module in (*layers, root):
         fully_shard(module, mesh=mesh)
         assert isinstance(module, FSDPModule)
