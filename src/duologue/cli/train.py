@@ -105,6 +105,19 @@ def csm(
     )  # fmt: skip
 
 
+@train.command()
+def interpolate(
+    first: Annotated[Path, typer.Argument(help="A speech model's file (csm.safetensors).")],
+    second: Annotated[Path, typer.Argument(help="The file of one trained on from it.")],
+    out: Annotated[Path, typer.Option(help="Where the weights between them go.")],
+    share: Annotated[float, typer.Option(help="Of the second's weights, 0 to 1.", min=0, max=1)] = 0.5,
+) -> None:
+    """Write weights between those of two speech models, which often do better than either; measure before you ship."""
+    from ..training.interpolate import interpolate as between
+
+    typer.echo(between(first, second, share, out))
+
+
 def _words(**options: object) -> list[str]:
     """Options as a module's command line reads them; None and False are left out."""
     words: list[str] = []
