@@ -10,8 +10,7 @@ from duologue.evaluation.wer import character_rate, share_out
 from duologue.training.code_shards import load_items
 from duologue.training.encode_codes import encode_shards
 from tests.tiny import speech_like
-from tests.training.test_codec_training import TINY
-from tests.training.toy_speech import write_toy_shards
+from tests.training.toy_speech import TINY_CODEC, write_toy_shards
 
 
 class Scripted:
@@ -55,7 +54,7 @@ def test_a_check_is_kept_and_training_leaves_bad_turns_out(tmp_path):
     assert summary(shards)["bad"] == 1 and summary(shards)["bad_percent"] == pytest.approx(7.14)
     from duologue.mimi.codec import Mimi
 
-    encode_shards(Mimi(TINY).eval(), shards, tmp_path / "codes")
+    encode_shards(Mimi(TINY_CODEC).eval(), shards, tmp_path / "codes")
     names = [item.name for item in load_items(tmp_path / "codes", shards)[0]]
     assert len(names) == 13 and "00000/13" not in names
 
