@@ -149,7 +149,7 @@ def refine_decoder(plan: Plan, minutes: float) -> None:
         return
     values = json.loads((HERE / "codec_refine.json").read_text(encoding="utf-8"))
     values |= {"shards": str(plan.data / "shards"), "prepared": str(plan.data / "prepared")}
-    values |= {"predicted": str(plan.data / "predicted")}
+    values |= {"predicted": str(plan.data / "predicted"), "predicted_share": 0.25}
     words = ("duologue", "train", "refine", "--config", recipe, "--codec", plan.codec_from, "--run", run_folder)
     makers = start_makers(plan, plan.processes - 1)
     try:

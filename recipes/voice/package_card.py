@@ -24,8 +24,8 @@ repository, on two CPU cores, on synthetic speech. They are here so that the fir
 ## What it was made from
 - Speech: Kokoro-82M (Apache-2.0), an openly licensed text-to-speech model, speaking the texts below; no recordings of
   people were used directly. The voices are Kokoro's af_heart, am_michael, bf_emma and bm_george.
-- Texts: the BYU Chit-Chat dataset (MIT), cleaned; example phrases of WordNet 3.0 (WordNet licence); templates for
-  numbers, times, names and questions written for this project.
+- Texts: the BYU Chit-Chat dataset (MIT), cleaned; example phrases of WordNet 3.0 and nonsense sentences of its words
+  (WordNet licence); templates for numbers, times, names and questions written for this project.
 - Pronunciation: phoneme strings in misaki's symbols (Apache-2.0).
 - The decoder's losses: spectra, discriminators trained beside it, and the difference that the encoder of Whisper tiny.en
   (OpenAI, MIT) hears between real and made speech. Words are counted below by another size, Whisper base.
